@@ -1,0 +1,1 @@
+"""Trained model in, bundle out: `edge compile`. Runs on a workstation."""

@@ -1,0 +1,129 @@
+"""Every error a user can meet: what happened, and what to do now.
+
+Each class has its own exit code, and is also the built-in error that a caller would expect.
+"""
+
+
+class EdgeError(Exception):
+    """Base of all errors raised on purpose; the command line returns `exit_code`."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, remedy: str) -> None:
+        """Keep both halves: `problem` says what happened, `remedy` what to do now."""
+        super().__init__(f"{problem}\n  fix: {remedy}")
+        self.problem, self.remedy = problem, remedy
+
+
+class BadArgumentError(EdgeError, ValueError):
+    """A command was called with words it does not understand."""
+
+    exit_code = 2
+
+
+class BadMessageError(EdgeError, ValueError):
+    """A peer sent something we cannot read."""
+
+    exit_code = 3
+
+
+class BadBundleError(EdgeError, ValueError):
+    """A bundle is truncated, altered, hostile, or of a format we do not know."""
+
+    exit_code = 6
+
+
+class BadModelError(EdgeError, ValueError):
+    """A file is not a model, or holds an operator that cannot be compiled."""
+
+    exit_code = 7
+
+
+class BadDataError(EdgeError, ValueError):
+    """Samples are missing, do not fit the model, or cannot prove anything."""
+
+    exit_code = 8
+
+
+class BadInputContractError(EdgeError, ValueError):
+    """The model alone does not say how its input is made; the missing fields are listed."""
+
+    exit_code = 9
+
+
+class UnknownTargetError(EdgeError, LookupError):
+    """No target has this name."""
+
+    exit_code = 10
+
+
+class TargetUnsupportedError(EdgeError, NotImplementedError):
+    """The target is known, but this release cannot compile for it."""
+
+    exit_code = 11
+
+
+class BadConfigError(EdgeError, ValueError):
+    """A configuration file has an unknown key or an impossible value."""
+
+    exit_code = 12
+
+
+class MissingExtraError(EdgeError, ImportError):
+    """A package of an optional extra is not installed."""
+
+    exit_code = 13
+
+
+class BrokerError(EdgeError, ConnectionError):
+    """The MQTT broker cannot be reached, or refused us."""
+
+    exit_code = 14
+
+
+class PortTakenError(EdgeError, OSError):
+    """Another process listens on the port we need."""
+
+    exit_code = 15
+
+
+class DiskFullError(EdgeError, OSError):
+    """The disk has no room for what must be written."""
+
+    exit_code = 16
+
+
+class TrustError(EdgeError, PermissionError):
+    """Something is not signed by whom it must be, or is older than what was seen."""
+
+    exit_code = 17
+
+
+class FleetError(EdgeError, RuntimeError):
+    """The fleet service refused an order."""
+
+    exit_code = 18
+
+
+class GoldenMismatchError(EdgeError, ArithmeticError):
+    """A runtime does not reproduce the bundle's golden samples."""
+
+    exit_code = 19
+
+
+class FileMissingError(EdgeError, FileNotFoundError):
+    """A file or folder that was named does not exist."""
+
+    exit_code = 20
+
+
+class AgentError(EdgeError, RuntimeError):
+    """The agent cannot start, or is not running where we looked."""
+
+    exit_code = 21
+
+
+class SourceError(EdgeError, OSError):
+    """A camera or another source of frames cannot be opened."""
+
+    exit_code = 22

@@ -1,0 +1,135 @@
+"""What a bundle says of itself: `manifest.json`, format 1. Every number has a unit in its name or its docstring."""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from edge.topics import ID_PATTERN
+
+FORMAT = 1
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
+Dtype = Literal["float32", "int8", "uint8"]
+RuntimeName = Literal["litert", "onnxruntime", "tflite-runtime"]
+Size = Annotated[int, msgspec.Meta(ge=1, le=16384)]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base: immutable, and an unknown field is an error (a manifest is signed, not negotiated)."""
+
+
+class TensorSpec(Record, frozen=True, kw_only=True):
+    """One input or output of a model; `scale` and `zero_point` are set when `dtype` is an integer."""
+
+    name: str
+    shape: tuple[Size, ...]
+    dtype: Dtype
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class Variant(Record, frozen=True, kw_only=True):
+    """One compiled form of the model. The first variant of a manifest is the one that runs."""
+
+    runtime: RuntimeName
+    dtype: Literal["float32", "int8"]
+    """Of the weights and activations, not of the input."""
+    file: str
+    sha256: Sha256
+    size_bytes: int
+    input: TensorSpec
+    outputs: tuple[TensorSpec, ...]
+
+
+class ImageInput(Record, frozen=True, kw_only=True, tag_field="kind", tag="image"):
+    """How a picture becomes the model's input: resize, reorder, then (pixel * scale - mean) / std per channel."""
+
+    width: Size
+    height: Size
+    colour: Literal["RGB", "BGR", "GRAY"]
+    layout: Literal["NHWC", "NCHW"]
+    resize: Literal["stretch", "crop", "letterbox"] = "stretch"
+    scale: float = 1.0
+    """Factor on the 0..255 pixel, before mean and std: 0.00392156862745098 gives 0..1."""
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    """One number, or one for each channel."""
+
+
+class SeriesInput(Record, frozen=True, kw_only=True, tag_field="kind", tag="series"):
+    """How rows of sensors become the model's input: `window` rows, every `stride` rows, (value - mean) / std."""
+
+    window: Size
+    stride: Size
+    columns: tuple[str, ...]
+    layout: Literal["NTC", "NCT", "NF"] = "NTC"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+
+
+class TensorInput(Record, frozen=True, kw_only=True, tag_field="kind", tag="tensor"):
+    """The data already has the model's shape and scale (features made elsewhere)."""
+
+    shape: tuple[Size, ...]
+
+
+InputContract = ImageInput | SeriesInput | TensorInput
+
+
+class Quality(Record, frozen=True, kw_only=True):
+    """What compiling cost, on `samples` held-out samples that neither trained nor calibrated anything."""
+
+    metric: Literal["accuracy"]
+    float: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    compiled: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    drop: float
+    """float - compiled."""
+    ci95: tuple[float, float]
+    """Paired bootstrap interval of `drop`."""
+    agreement: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    """Share of samples on which float and compiled choose the same label."""
+    samples: int
+
+
+class Latency(Record, frozen=True, kw_only=True):
+    """Time of one inference on one core type and runtime; never a bare number."""
+
+    core: str
+    runtime: RuntimeName
+    kind: Literal["predicted", "measured"]
+    ms: float
+    low: float
+    high: float
+    source: str
+
+
+class Tolerance(Record, frozen=True, kw_only=True):
+    """How closely a runtime must reproduce the golden outputs; the arg-max must always agree."""
+
+    atol: float
+    rtol: float
+
+
+class Provenance(Record, frozen=True, kw_only=True):
+    """Where the bundle came from: nothing that changes from run to run, no path of a machine."""
+
+    source_sha256: Sha256
+    data_sha256: Sha256
+    tools: dict[str, str]
+    recipe: dict[str, str]
+
+
+class Manifest(Record, frozen=True, kw_only=True):
+    """`manifest.json`."""
+
+    format: Literal[1] = FORMAT
+    name: Name
+    version: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+    target: Name
+    labels: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=64)], ...]
+    input: InputContract
+    variants: Annotated[tuple[Variant, ...], msgspec.Meta(min_length=1, max_length=2)]
+    quality: Quality
+    latency: tuple[Latency, ...] = ()
+    golden: Tolerance
+    provenance: Provenance

@@ -1,0 +1,184 @@
+"""Every MQTT payload: JSON, unknown fields ignored so that old and new releases can talk.
+
+Times: `wall_ns` is Unix time, `mono_ns` is CLOCK_MONOTONIC of the boot named by `boot_id`.
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from edge.errors import BadMessageError
+from edge.topics import ID_PATTERN
+
+T = TypeVar("T")
+Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
+Millis = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
+"""Refuses infinity; msgspec refuses NaN in JSON."""
+Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+Version = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+Text = Annotated[str, msgspec.Meta(max_length=2000)]
+Histogram = Annotated[tuple[Count, ...], msgspec.Meta(max_length=256)]
+
+UpdateState = Literal[
+    "IDLE", "OFFERED", "PRECHECK", "DOWNLOADING", "VERIFYING", "STAGED", "SELFTEST",
+    "SWITCHED", "PROBATION", "COMMITTED", "ROLLED_BACK", "FAILED",
+]  # fmt: skip
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all payloads."""
+
+
+# --- device -> fleet ---------------------------------------------------------------------------
+
+
+class Presence(Message, frozen=True, kw_only=True):
+    """up/presence, retained, also the last will. A lower `session` than seen is stale and dropped."""
+
+    online: bool
+    boot_id: str
+    session: Count
+
+
+class ModelReport(Message, frozen=True, kw_only=True):
+    """What one model on the device is doing, and why its last update ended as it did."""
+
+    version: Count
+    """Version that decides now; 0 when none."""
+    state: UpdateState
+    attempted: Count = 0
+    """Version that `state` speaks of; 0 when no update was ever tried."""
+    reason: Text = ""
+    """Empty, or CODE: sentence (for example `CLOCK_WRONG: ...`)."""
+
+
+class Reported(Message, frozen=True, kw_only=True):
+    """up/reported, retained: what runs on the device."""
+
+    models: dict[Id, ModelReport]
+    target: Text = ""
+    agent: Text = ""
+    """Version of the agent."""
+
+
+class UpdateStatus(Message, frozen=True, kw_only=True):
+    """up/update: one transition of an update, as it happens."""
+
+    model: Id
+    version: Version
+    state: UpdateState
+    reason: Text = ""
+
+
+class WindowRow(Message, frozen=True, kw_only=True, tag="window"):
+    """Totals of one model over one window of time (about a second): enough for every gate."""
+
+    model: Id
+    version: Version
+    span_ms: Millis
+    decisions: Count
+    unsure: Count
+    """Decisions whose score lay under the decider's floor."""
+    labels: dict[str, Count]
+    """Decisions by label, as the model (not the decider) saw them."""
+    scores: Histogram
+    """Counts by `edge.statistics.SCORE_EDGES`."""
+    latency_us: Histogram
+    """Counts by `edge.statistics.LATENCY_EDGES_US`: inference and decision."""
+    age_ms: Histogram
+    """Counts by `edge.statistics.AGE_EDGES_MS`: capture to applied by the guard."""
+    actions: dict[str, Count]
+    """Commands applied by the guard, by action, the safe state included."""
+    dropped: Count = 0
+    """Frames that were overtaken by a newer one before the loop read them."""
+    max_gap_ms: Millis = 0.0
+    """Longest time between two decisions that ended in this window."""
+
+
+class DecisionRow(Message, frozen=True, kw_only=True, tag="decision"):
+    """One decision, sent when it differs from the one before (and now and then besides)."""
+
+    model: Id
+    version: Version
+    frame: Count
+    label: Text
+    score: float
+    action: Text
+    age_ms: Millis
+    latency_us: Millis
+
+
+class EventRow(Message, frozen=True, kw_only=True, tag="event"):
+    """Something a person may want to know: a fault, an anomaly, a step of an update."""
+
+    kind: Text
+    text: Text
+    model: str = ""
+    version: Count = 0
+
+
+Body = WindowRow | DecisionRow | EventRow
+
+
+class Row(Message, frozen=True, kw_only=True):
+    """One row of telemetry. Its identity everywhere is (device, outbox_id, seq)."""
+
+    seq: Count
+    wall_ns: Count
+    mono_ns: Count
+    boot_id: str
+    clock_ok: bool
+    body: msgspec.Raw
+    """One `Body`, decoded by the fleet row by row so that one bad row does not lose the batch."""
+
+
+class Batch(Message, frozen=True, kw_only=True):
+    """up/tlm: consecutive rows of one outbox."""
+
+    outbox_id: Id
+    first_seq: Count
+    last_seq: Count
+    rows: tuple[Row, ...]
+
+
+# --- fleet -> device ---------------------------------------------------------------------------
+
+
+class Wish(Message, frozen=True, kw_only=True):
+    """One wanted version. A wish, never a proof: the device installs only what TUF signs."""
+
+    version: Version
+    order: Count = 0
+    """Grows with every order, so that a version that was rolled back can be offered again."""
+
+
+class Desired(Message, frozen=True, kw_only=True):
+    """down/desired, retained: what the fleet wants to run."""
+
+    models: dict[Id, Wish]
+
+
+class Ack(Message, frozen=True, kw_only=True):
+    """down/ack: rows first_seq..last_seq of this outbox are committed or quarantined; delete these."""
+
+    outbox_id: Id
+    first_seq: Count
+    last_seq: Count
+
+
+MESSAGES: tuple[type[Message], ...] = (Presence, Reported, UpdateStatus, Batch, Desired, Ack)
+"""All payloads, for the docs and for the fuzz tests."""
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Encode a payload as JSON."""
+    return msgspec.json.encode(message)
+
+
+def decode(kind: type[T], payload: bytes) -> T:
+    """Decode a payload, or raise `BadMessageError`."""
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        name = getattr(kind, "__name__", str(kind))
+        raise BadMessageError(f"unreadable {name}: {exc}", remedy="run agent and fleet of one release") from exc

@@ -1,0 +1,1 @@
+"""Bundle in, decisions out: `edge run`. Runs on the device."""

@@ -1,0 +1,1 @@
+"""Bundles to devices, telemetry to people: `edge fleet`."""
