@@ -6,7 +6,8 @@ import msgspec
 
 from edge.topics import ID_PATTERN
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Dtype = Literal["float32", "int8", "uint8"]
@@ -80,13 +81,14 @@ class Quality(Record, frozen=True, kw_only=True):
     """What compiling cost, on `samples` held-out samples that neither trained nor calibrated anything."""
 
     metric: Literal["accuracy"]
-    float: Annotated[float, msgspec.Meta(ge=0, le=1)]
-    compiled: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    reference: Share = msgspec.field(name="float")
+    """Of the model as it was given, in float; `float` in JSON."""
+    compiled: Share
     drop: float
-    """float - compiled."""
+    """reference - compiled."""
     ci95: tuple[float, float]
     """Paired bootstrap interval of `drop`."""
-    agreement: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    agreement: Share
     """Share of samples on which float and compiled choose the same label."""
     samples: int
 

