@@ -15,7 +15,7 @@ RECORD_BYTES = max(_DECIDED.size, _APPLIED.size)
 
 
 class Decided(NamedTuple):
-    """From the loop: one frame, from capture to the hand-over to the guard. `label` -1 and `action` index the spec's lists."""
+    """From the loop: one frame, from capture to the guard. `label` (-1: none) and `action` index the spec's lists."""
 
     dropped: int  # frames overtaken since the last record, at most 65535
     epoch: int
