@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP     = $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary=:all: --no-compile -c constraints.txt
+PIP     = $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary=:all: --no-compile --no-warn-conflicts -c constraints.txt
 ARGS   ?=
 PYTEST_ARGS ?=
 
