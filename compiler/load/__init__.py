@@ -1,0 +1,1 @@
+"""Opens what a user calls a model: one file a format."""

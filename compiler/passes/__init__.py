@@ -1,0 +1,1 @@
+"""Rewrites of an ONNX graph, on onnx-ir: one pass a file."""

@@ -1,0 +1,1 @@
+"""Float to int8: one file a runtime format."""
