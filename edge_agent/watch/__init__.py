@@ -1,0 +1,1 @@
+"""Watching the model at work."""
