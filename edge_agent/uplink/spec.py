@@ -1,9 +1,9 @@
-"""What the supervisor tells the uplink when it starts it, and the file in which the uplink tells `edge status` how it is.
+"""What the supervisor tells the uplink when it starts it, and what the uplink tells `edge status`.
 
 The supervisor runs `python -m edge_agent.uplink.process SPEC`, SPEC being an `UplinkSpec` as JSON, with both file
 descriptors inherited. The uplink may be killed and started again at any time: then it is given a new spec with the
-version and epoch of that moment, reads its journal and goes on. So the supervisor must take every request again:
-a second `Stage` replaces the standby loop, `Switch`, `Revert` and `Retire` that find nothing to do answer `Done(ok=True)`.
+version and epoch of that moment, reads its journal and goes on. So the supervisor must take every request again: a
+second `Stage` replaces the standby loop; a `Switch`, `Revert` or `Retire` that finds nothing to do is `Done(ok=True)`.
 """
 
 from pathlib import Path
