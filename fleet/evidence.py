@@ -1,0 +1,95 @@
+"""Statistics behind the quality gates: how far devices on the new version stand out from those on the old one.
+
+Waves are drawn by lot, so a rollout is a randomised experiment whose unit is the *device*. Frames of one camera are
+nearly copies of each other: 500 of them may be worth 20 independent ones. So every figure is computed per device
+first, and its error comes from how much the control devices differ among themselves, never from a count of frames.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.statistics import psi
+
+MIN_BIN_SHARE = 0.05
+"""Bins of the baseline are joined until each holds this share. A sharp model has nearly empty bins, and PSI would take
+a handful of blurred frames in one of them for a catastrophe. Source: the decile bins that PSI was defined on."""
+
+PRIOR_SPREAD, PRIOR_DEVICES = 0.1, 2.0
+"""What we assume of the spread between devices before seeing any, and how many devices that assumption is worth: two or
+three control devices alike by chance must not look like certainty. Source: moderated variance, Smyth 2004."""
+
+SURE = 2.0
+"""Standard errors that the figure must lie beyond its limit before a gate says stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """By how much the wave exceeds the control, with its standard error, and the two means it came from."""
+
+    value: float
+    error: float
+    wave: float
+    control: float
+
+    def surely_above(self, limit: float) -> bool:
+        """Say whether chance alone is no explanation for lying above `limit`."""
+        return self.value - SURE * self.error > limit
+
+
+def excess(wave: Sequence[float], control: Sequence[float], *, reference: float = 0.0) -> Excess:
+    """Compare one figure per device. Without control devices, `reference` (a known figure) takes their place.
+
+    Raises: ValueError without any wave device.
+    """
+    if not wave:
+        raise ValueError("no device of the wave has enough evidence")
+    # under "no worse than the old version" both groups spread alike; the wave's own spread may be the very damage
+    known = control or wave
+    centre = sum(known) / len(known)
+    squares = sum((x - centre) ** 2 for x in known)
+    variance = (PRIOR_DEVICES * PRIOR_SPREAD**2 + squares) / (PRIOR_DEVICES + len(known) - 1)
+    error = sqrt(variance * (1 / len(wave) + (1 / len(control) if control else 0)))
+    mean = sum(wave) / len(wave)
+    against = sum(control) / len(control) if control else reference
+    return Excess(mean - against, error, mean, against)
+
+
+def drift(baseline: Sequence[int], scores: Sequence[int]) -> float:
+    """PSI of one device's scores against the baseline of the version it ran (counts by SCORE_EDGES, joined bins)."""
+    expected, observed = np.asarray(baseline, np.int64), np.asarray(scores, np.int64)
+    starts = _joined(expected)
+    return psi(np.add.reduceat(expected, starts), np.add.reduceat(observed, starts))
+
+
+def _joined(expected: NDArray[np.int64]) -> list[int]:
+    """First bins of runs that hold at least MIN_BIN_SHARE of `expected` each; the last run takes what is left over."""
+    wanted = MIN_BIN_SHARE * float(expected.sum())
+    starts, held = [0], 0.0
+    for i, count in enumerate(expected[:-1]):
+        held += float(count)
+        if held >= wanted and float(expected[i + 1 :].sum()) >= wanted:
+            starts.append(i + 1)
+            held = 0.0
+    return starts
+
+
+def label_shifts(
+    wave: Sequence[Mapping[str, int]], control: Sequence[Mapping[str, int]]
+) -> tuple[list[float], list[float]]:
+    """PSI of each device's label mix against the control's: (wave devices, control devices each against the others)."""
+    names = sorted({name for labels in (*wave, *control) for name in labels})
+    rows = np.array([[labels.get(name, 0) for name in names] for labels in control], np.int64).reshape(-1, len(names))
+    total = rows.sum(axis=0)
+    shifts = [psi(total, np.array([labels.get(name, 0) for name in names], np.int64)) for labels in wave]
+    among = [psi(total - row, row) for row in rows] if len(rows) > 1 else []
+    return shifts, among
+
+
+def pooled(histograms: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """Sum of histograms over the same edges; empty ones count nothing."""
+    filled = [np.asarray(h, np.int64) for h in histograms if len(h)]
+    return np.sum(filled, axis=0) if filled else np.zeros(0, np.int64)

@@ -1,0 +1,195 @@
+"""The quality gates: score drift, label shift, latency, and (said, not obeyed) the share of unsure decisions.
+
+Each compares the devices on the new version with those still on the old one, in the same span of time. When a wave has
+left nobody on the old version, the sentence says what was taken instead.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
+
+from edge.statistics import LATENCY_EDGES_US, quantile
+from fleet.evidence import Excess, drift, excess, label_shifts, pooled
+from fleet.gates import Evidence, controls, decide, holds
+from fleet.rollout_state import Gate
+from fleet.views import Observation
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A gate, and the figure of the control group for waves that will have none."""
+
+    gate: Gate
+    reference: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Who is compared: observations with enough scores, and a few words on who they are."""
+
+    wave: dict[str, Observation]
+    control: dict[str, Observation]
+    against: str
+    lacking: str
+    """Empty, or what evidence is still missing."""
+
+
+def answers(seen: Evidence) -> tuple[Answer, ...]:
+    """All quality gates of the wave as it stands."""
+    groups = _groups(seen)
+    return (score_drift(seen, groups), label_shift(seen, groups), latency(seen, groups), unsure_share(seen, groups))
+
+
+def _groups(seen: Evidence) -> Groups:
+    need = seen.plan.min_scores
+    wave = {device: o for device, o in seen.view.wave.items() if holds(o, need)}
+    expected = max(1, (seen.tally.committed + 1) // 2)
+    here = [device for device in wave if device in seen.wave.devices]
+    lacking = ""
+    if len(here) < expected:
+        lacking = f"{len(here)} of the wave's devices have sent {need} scores, {expected} are needed"
+    candidates = [device.id for device in controls(seen)]
+    if candidates:
+        control = {device: seen.view.control[device] for device in candidates if _has(seen, device)}
+        wanted = max(1, len(candidates) // 2)
+        if not lacking and len(control) < wanted:
+            lacking = f"{len(control)} devices on the old version have sent {need} scores, {wanted} are needed"
+        return Groups(wave, control, f"{len(control)} devices still on version {seen.state.control_version}", lacking)
+    return Groups(wave, {}, "", lacking)
+
+
+def _has(seen: Evidence, device: str) -> bool:
+    return holds(seen.view.control.get(device), seen.plan.min_scores)
+
+
+# --- score drift -------------------------------------------------------------------------------
+
+
+def score_drift(seen: Evidence, groups: Groups) -> Answer:
+    """How much further the new version's scores have left their own baseline than the old version's have left theirs.
+
+    Each version is held against what its own bundle recorded on the bench, so a better model with another confidence
+    profile does not drift; a change of light moves both alike and cancels.
+    """
+    name, limit = "score_drift", seen.plan.max_score_drift
+    baseline = seen.view.baselines.get(seen.state.version, ())
+    if not any(baseline):
+        return Answer(Gate(name=name, verdict="wait", limit=limit, text="the bundle's baseline is not at hand"))
+    if groups.lacking:
+        return Answer(Gate(name=name, verdict="wait", limit=limit, text=groups.lacking))
+    old = seen.view.baselines.get(seen.state.control_version, ())
+    wave = [drift(baseline, o.scores) for o in groups.wave.values()]
+    control = [drift(old, o.scores) for o in groups.control.values()] if any(old) else []
+    reference, against = _reference(seen, old) if not control else (0.0, groups.against)
+    found = excess(wave, control, reference=reference)
+    first = seen.state.control_version == 0
+    verdict = decide(
+        soaked=seen.soaked, above=not first and found.value > limit, sure=found.surely_above(limit),
+    )  # fmt: skip
+    text = (
+        f"scores left their baseline by PSI {found.wave:.2f} on {len(wave)} devices with version {seen.state.version}, "
+        f"by {found.control:.2f} on {against}: {found.value:+.2f} ± {found.error:.2f}, limit {limit:g}"
+    )
+    if first:
+        text = (
+            f"PSI {found.wave:.2f} to its baseline on {len(wave)} devices; a first version has nothing to be worse than"
+        )
+    gate = Gate(name=name, verdict=verdict, value=found.value, limit=limit, n=len(wave), soft=first, text=text)
+    return Answer(gate, reference=found.control)
+
+
+def _reference(seen: Evidence, old: Sequence[int]) -> tuple[float, str]:
+    """Nobody runs the old version now: its drift on these devices before, or in earlier waves, the larger one."""
+    before = [
+        drift(old, o.scores)
+        for device, o in seen.view.past.items()
+        if any(old) and device in seen.wave.devices and holds(o, seen.plan.min_scores)
+    ]
+    own = sum(before) / len(before) if before else 0.0
+    earlier = seen.references.get("score_drift", 0.0)
+    if own >= earlier and before:
+        return own, f"the same devices with version {seen.state.control_version} before the switch"
+    return earlier, "the old version in earlier waves" if earlier else "nobody (no device is left on the old version)"
+
+
+# --- label mix ---------------------------------------------------------------------------------
+
+
+def label_shift(seen: Evidence, groups: Groups) -> Answer:
+    """How much more the wave's label mix differs from the control's than control devices differ from one another."""
+    name, limit = "label_shift", seen.plan.max_label_shift
+    control, against = _peers(seen, groups)
+    if groups.lacking:
+        return Answer(Gate(name=name, verdict="wait", limit=limit, text=groups.lacking))
+    mine = [o for device, o in groups.wave.items() if device not in control]
+    if not control or not mine:
+        return Answer(_unasked(seen, name, limit))
+    shifts, among = label_shifts([o.labels for o in mine], [o.labels for o in control.values()])
+    found = excess(shifts, among)
+    text = (
+        f"label mix differs by PSI {found.wave:.2f} from {against}, which differ by {found.control:.2f} "
+        f"among themselves: {found.value:+.2f} ± {found.error:.2f}, limit {limit:g}"
+    )
+    verdict = decide(soaked=seen.soaked, above=found.value > limit, sure=found.surely_above(limit))
+    return Answer(Gate(name=name, verdict=verdict, value=found.value, limit=limit, n=len(mine), text=text))
+
+
+def _peers(seen: Evidence, groups: Groups) -> tuple[dict[str, Observation], str]:
+    """The control group; when a wave has left none, the devices of earlier waves, which were found good."""
+    if groups.control:
+        return groups.control, groups.against
+    accepted = {device: o for device, o in groups.wave.items() if device not in seen.wave.devices}
+    return accepted, f"{len(accepted)} devices of earlier waves"
+
+
+def _unasked(seen: Evidence, name: str, limit: float) -> Gate:
+    """There is nobody to compare with, now or ever in this wave: said, and left to the other gates."""
+    text = "no device on the old version and no earlier wave to compare with"
+    return Gate(name=name, verdict="pass" if seen.soaked else "wait", limit=limit, soft=True, text=text)
+
+
+# --- latency and unsure ------------------------------------------------------------------------
+
+
+def latency(seen: Evidence, groups: Groups) -> Answer:
+    """95th percentile of inference and decision, over that of the devices still on the old version."""
+    name, limit, need = "latency_p95", seen.plan.max_latency_ratio, seen.plan.min_decisions
+    control, against = _peers(seen, groups)
+    mine = {device: o for device, o in groups.wave.items() if device not in control}
+    if groups.lacking:
+        return Answer(Gate(name=name, verdict="wait", limit=limit, text=groups.lacking))
+    if not control or not mine:
+        return Answer(_unasked(seen, name, limit))
+    ours, theirs = pooled([o.latency_us for o in mine.values()]), pooled([o.latency_us for o in control.values()])
+    least = int(min(ours.sum(), theirs.sum()))
+    if least < max(1, need):
+        return Answer(Gate(name=name, verdict="wait", limit=limit, n=least, text=f"{least} decisions, {need} needed"))
+    new_ms, old_ms = (quantile(h, LATENCY_EDGES_US, 0.95) / 1e3 for h in (ours, theirs))
+    ratio = new_ms / max(old_ms, 1e-6)
+    spread = _latency_excess(mine, control)
+    above = ratio > limit and new_ms - old_ms > seen.plan.latency_slack_ms
+    text = f"p95 {new_ms:.2f} ms on {len(mine)} devices, {old_ms:.2f} ms on {against}: {ratio:.2f}x, limit {limit:g}x"
+    verdict = decide(soaked=seen.soaked, above=above, sure=spread.surely_above(log(limit)))
+    return Answer(Gate(name=name, verdict=verdict, value=ratio, limit=limit, n=least, text=text))
+
+
+def _latency_excess(mine: dict[str, Observation], control: dict[str, Observation]) -> Excess:
+    """Difference of log p95 between devices, whose spread says what a ratio is worth."""
+
+    def figures(group: dict[str, Observation]) -> list[float]:
+        return [log(max(quantile(pooled([o.latency_us]), LATENCY_EDGES_US, 0.95), 1e-3)) for o in group.values()]
+
+    return excess(figures(mine), figures(control))
+
+
+def unsure_share(seen: Evidence, groups: Groups) -> Answer:
+    """Said, never obeyed: a model that admits doubt is no worse than one that does not."""
+    limit = seen.plan.max_unsure_rise
+    control, against = _peers(seen, groups)
+    mine = [o for device, o in groups.wave.items() if device not in control]
+    n = sum(o.decisions for o in mine)
+    if not n or not (told := sum(o.decisions for o in control.values())):
+        return Answer(Gate(name="unsure_share", verdict="pass", limit=limit, soft=True, text="nothing to compare yet"))
+    new, old = sum(o.unsure for o in mine) / n, sum(o.unsure for o in control.values()) / told
+    text = f"{new:.1%} of decisions unsure, {old:.1%} on {against}; said, stops nothing"
+    return Answer(Gate(name="unsure_share", verdict="pass", value=new - old, limit=limit, n=n, soft=True, text=text))
