@@ -1,0 +1,173 @@
+"""The pages: a shell with the navigation, and a body that is drawn again once a second from the read model."""
+
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+from nicegui import run, ui
+
+from edge.errors import EdgeError
+from fleet.dashboard.device_view import device_view
+from fleet.dashboard.events_view import events_view
+from fleet.dashboard.fleet_view import fleet_view
+from fleet.dashboard.html import clock, esc
+from fleet.dashboard.model import DevicePage, FleetPage
+from fleet.dashboard.rollout_view import rollout_panel
+from fleet.rollout_state import FINAL, RolloutState
+
+REFRESH_S = 1.0
+STYLE = Path(__file__).with_name("style.css")
+MARK = (
+    '<svg width="20" height="20" viewBox="0 0 20 20"><path d="M3 4h9M3 10h14M3 16h6" stroke="currentColor"'
+    ' stroke-width="2.6" stroke-linecap="round"/><circle cx="16" cy="4" r="2" fill="var(--go)"/></svg>'
+)
+TABS = (("fleet", "/", "Fleet"), ("rollouts", "/rollouts", "Rollouts"), ("events", "/events", "Events"))
+
+
+class Reader(Protocol):
+    """Where the pages read from; called outside the event loop."""
+
+    def fleet(self) -> FleetPage:
+        """Everything, at most a second old."""
+
+    def device(self, name: str) -> DevicePage | None:
+        """One device in full; None when nobody knows it."""
+
+
+class Control(Protocol):
+    """What the buttons call: the same client as the command line's."""
+
+    def rollout_pause(self, rollout: str) -> object:
+        """Stop ordering."""
+
+    def rollout_resume(self, rollout: str) -> object:
+        """Go on."""
+
+    def rollout_abort(self, rollout: str) -> object:
+        """End it, and bring its devices back."""
+
+
+def add_pages(reader: Reader, control: Control) -> None:
+    """Register every page with NiceGUI."""
+
+    @ui.page("/", title="Fleet · edgewright")
+    async def fleet_page() -> None:
+        async def draw(body: ui.html) -> None:
+            body.set_content(fleet_view(await run.io_bound(reader.fleet)))
+
+        await _live("fleet", draw)
+
+    @ui.page("/device/{name}", title="Device · edgewright")
+    async def device_page(name: str) -> None:
+        async def draw(body: ui.html) -> None:
+            page = await run.io_bound(reader.device, name)
+            fleet = await run.io_bound(reader.fleet)
+            body.set_content(device_view(page, fleet.now_s) if page else _unknown(name))
+
+        await _live("fleet", draw)
+
+    @ui.page("/events", title="Events · edgewright")
+    async def events_page() -> None:
+        async def draw(body: ui.html) -> None:
+            body.set_content(events_view(await run.io_bound(reader.fleet)))
+
+        await _live("events", draw)
+
+    @ui.page("/rollouts", title="Rollouts · edgewright")
+    async def rollouts_page() -> None:
+        await _rollouts(reader, control)
+
+
+async def _live(tab: str, draw: Callable[[ui.html], Awaitable[None]]) -> None:
+    """A page whose body is one drawing."""
+    with _shell(tab):
+        body = ui.html("", sanitize=False)
+    await draw(body)
+    ui.timer(REFRESH_S, lambda: draw(body))
+
+
+async def _rollouts(reader: Reader, control: Control) -> None:
+    """A panel and three buttons for each rollout; panels are added as rollouts appear."""
+    panels: dict[str, Callable[[RolloutState], None]] = {}
+    with _shell("rollouts"):
+        empty = ui.html("", sanitize=False)
+        stack = ui.element("div").classes("ew-stack")
+
+    async def draw() -> None:
+        page = await run.io_bound(reader.fleet)
+        empty.set_content("" if page.rollouts else _no_rollout())
+        for state in reversed(page.rollouts):
+            if state.id not in panels:
+                with stack:
+                    panels[state.id] = _panel(control, state.id)
+            panels[state.id](state)
+
+    await draw()
+    ui.timer(REFRESH_S, draw)
+
+
+def _panel(control: Control, rollout: str) -> Callable[[RolloutState], None]:
+    """One rollout; newer ones are put first. Returns what updates it."""
+    with ui.element("section").classes("ew-card") as panel:
+        body = ui.html("", sanitize=False)
+        with ui.element("div").classes("ew-actions") as actions:
+            pause = _button("Pause", lambda: control.rollout_pause(rollout))
+            resume = _button("Resume", lambda: control.rollout_resume(rollout))
+            abort = _button("Abort and go back", lambda: control.rollout_abort(rollout))
+    panel.move(target_index=0)
+
+    def update(state: RolloutState) -> None:
+        body.set_content(rollout_panel(state))
+        actions.set_visibility(state.state not in FINAL)
+        pause.set_visibility(state.state in {"APPROVED", "CANARY", "WAVE"})
+        resume.set_visibility(state.state == "PAUSED")
+        abort.set_visibility(state.state not in FINAL | {"ROLLING_BACK"})
+
+    return update
+
+
+def _button(text: str, act: Callable[[], object]) -> ui.button:
+    """A button that calls the API, and says what came of it."""
+
+    async def clicked() -> None:
+        try:
+            await run.io_bound(act)
+        except EdgeError as exc:
+            ui.notify(f"{exc.problem}: {exc.remedy}", type="negative")
+
+    return ui.button(text, on_click=clicked).props("outline no-caps dense color=primary padding='4px 12px'")
+
+
+def _shell(tab: str) -> ui.element:
+    """Style, brand, navigation and clock; use as a context manager for the body."""
+    ui.add_css(STYLE)
+    ui.colors(primary="#2563a8")
+    links = "".join(f'<a href="{url}" class="{"on" if tab == name else ""}">{text}</a>' for name, url, text in TABS)
+    with ui.element("div").classes("ew") as shell:
+        top = ui.html("", sanitize=False)
+
+        def tick() -> None:
+            top.set_content(
+                f'<header class="ew-top"><a class="ew-brand" href="/">{MARK}edgewright</a>'
+                f'<nav class="ew-nav">{links}</nav><span class="ew-clock">{clock(time.time())}</span></header>'
+            )
+
+        tick()
+        ui.timer(REFRESH_S, tick)
+    return shell
+
+
+def _unknown(name: str) -> str:
+    """A device nobody knows."""
+    return (
+        f'<div class="ew-empty"><h1>No device is called {esc(name)}</h1><p><a href="/">Back to the fleet</a></p></div>'
+    )
+
+
+def _no_rollout() -> str:
+    """Before the first rollout."""
+    return (
+        '<div class="ew-empty"><h1>No rollout yet</h1><p>Start one with'
+        " <code>edge fleet rollout start MODEL VERSION</code>.</p></div>"
+    )
