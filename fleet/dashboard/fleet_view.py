@@ -34,7 +34,7 @@ def device_card(device: DevicePage, now_s: float) -> str:
     facts = (
         ("frame age", f"{figure(age)} ms" if (age := _last(ages)) is not None else "–"),
         ("latency", f"{figure(latency[-1])} ms" if latency else "–"),
-        ("per second", figure(device.per_second) if device.points else "–"),
+        ("rate", f"{figure(device.per_second)}/s" if device.points else "–"),
     )
     cells = "".join(f'<div><span class="ew-k">{name}</span><b>{value}</b></div>' for name, value in facts)
     return (

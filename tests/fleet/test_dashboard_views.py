@@ -1,0 +1,87 @@
+"""What the pages draw, as text: no browser needed. The pages in Chromium: test_dashboard_pages.py."""
+
+from edge.messages import ModelReport
+from edge.statistics import AGE_EDGES_MS, LATENCY_EDGES_US, SCORE_EDGES, count
+from fleet.dashboard.charts import shares
+from fleet.dashboard.device_view import device_view
+from fleet.dashboard.events_view import events_view
+from fleet.dashboard.fleet_view import fleet_view
+from fleet.dashboard.model import Decision, DevicePage, Event, FleetPage, Point, every_second
+from fleet.dashboard.rollout_view import rollout_panel
+from fleet.plan import Plan
+from fleet.rollout_state import Gate, RolloutState, Tally, Wave
+from fleet.views import DeviceView
+
+NOW_S = 1_000_000.0
+HOSTILE = "<script>alert(1)</script>"
+
+
+def point(at_s: float, age_ms: float = 4.0) -> Point:
+    return Point(
+        at_s=at_s,
+        version=3,
+        span_ms=1000.0,
+        decisions=30,
+        unsure=3,
+        labels={"red": 20, "green": 10},
+        scores=count([0.99] * 30, SCORE_EDGES).tolist(),
+        latency_us=count([600.0] * 30, LATENCY_EDGES_US).tolist(),
+        age_ms=count([age_ms] * 30, AGE_EDGES_MS).tolist(),
+    )
+
+
+def device(name: str = "car-1", *, online: bool = True, label: str = "green", reason: str = "") -> DevicePage:
+    report = ModelReport(version=3, state="COMMITTED", attempted=3, reason=reason)
+    decision = Decision(NOW_S - 1, 3, 7, label, 0.97, "go", 4.0, 0.6)
+    view = DeviceView(id=name, online=online, seen_ns=int((NOW_S - 300) * 1e9), models={"stop-go": report})
+    return DevicePage(view, [point(NOW_S - 2), point(NOW_S - 1)], [decision], [Event(NOW_S, name, "fault", label)])
+
+
+def stopped_rollout(reason: str) -> RolloutState:
+    gate = Gate(name="score_drift", verdict="stop", limit=0.25, value=1.41, n=880, text=reason)
+    wave = Wave(number=0, devices=("car-1",), started_s=NOW_S, tally=Tally(size=1, committed=1), gates=(gate,))
+    return RolloutState(
+        id="r1",
+        model="stop-go",
+        version=2,
+        target="x86-64",
+        plan=Plan(soak_s=10, wave_timeout_s=60),
+        state="ROLLED_BACK",
+        scope=("car-1", "car-2"),
+        waves=(wave,),
+        reason=reason,
+    )
+
+
+def test_the_fleet_page_says_what_each_device_decides_and_how_it_is() -> None:
+    page = FleetPage(NOW_S, [device(), device("car-2", online=False)], shown=60)
+    text = fleet_view(page)
+    assert "car-1" in text
+    assert ">go<" in text
+    assert "sees green, 0.97" in text
+    assert "seen 5 min ago" in text
+    assert "2 on v3" in text
+
+
+def test_an_empty_fleet_says_how_to_enrol_a_device() -> None:
+    assert "edge fleet enrol" in fleet_view(FleetPage(NOW_S, [], shown=60))
+
+
+def test_a_stopped_rollout_names_the_gate_its_figure_and_its_limit() -> None:
+    text = rollout_panel(stopped_rollout("the scores left their baseline by 1.41"))
+    for expected in ("Score drift", "1.41", "0.25", "rolled back", "the scores left their baseline by 1.41"):
+        assert expected in text
+
+
+def test_nothing_that_a_device_says_becomes_html() -> None:
+    page = device(HOSTILE, label=HOSTILE, reason=HOSTILE)
+    fleet = FleetPage(NOW_S, [page], shown=60, rollouts=[stopped_rollout(HOSTILE)], events=page.events)
+    drawn = [fleet_view(fleet), events_view(fleet), device_view(page, NOW_S), rollout_panel(stopped_rollout(HOSTILE))]
+    drawn.append(shares({HOSTILE: 3}))
+    assert all("<script" not in text for text in drawn)
+    assert all("&lt;script&gt;" in text for text in drawn)
+
+
+def test_a_second_without_telemetry_is_a_gap_and_not_a_zero() -> None:
+    values = every_second([point(NOW_S - 3.5)], NOW_S, lambda p: p.age_quantile_ms(0.5), seconds=6)
+    assert [value is None for value in values] == [True, True, False, True, True, True]
