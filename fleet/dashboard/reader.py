@@ -1,0 +1,111 @@
+"""The read model: asks the store and the API at most once a second, however many people look."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from fleet.dashboard.model import Decision, DevicePage, Event, FleetPage, Point
+from fleet.rollout_state import RolloutState
+from fleet.store import Store
+from fleet.store_read import StoredDecision, StoredEvent, StoredWindow
+from fleet.views import DeviceView
+
+MINUTE_NS = 60 * 10**9
+SHOWN = 60
+"""Cards on the first page: more is a list, not a picture."""
+
+
+class StoreReader:
+    """Reads the telemetry database; `rollouts` gives every rollout, newest first."""
+
+    def __init__(self, store: Store, rollouts: Callable[[], Sequence[RolloutState]], *, max_age_s: float = 0.9) -> None:
+        self._store, self._rollouts, self._max_age_s = store, rollouts, max_age_s
+        self._lock = threading.Lock()
+        self._page: FleetPage | None = None
+
+    def fleet(self) -> FleetPage:
+        """Everything, at most `max_age_s` old."""
+        with self._lock:
+            if self._page is None or time.time() - self._page.now_s > self._max_age_s:
+                self._page = self._read()
+            return self._page
+
+    def device(self, name: str) -> DevicePage | None:
+        """One device in full; None when nobody knows it."""
+        view = next((view for view in self._store.devices() if view.id == name), None)
+        if view is None:
+            return None
+        decisions = tuple(_decision(row) for row in self._store.decisions(name, 30))
+        return replace(self._card(view, time.time_ns()), decisions=decisions, events=self._events(name))
+
+    def _read(self) -> FleetPage:
+        now_ns = time.time_ns()
+        views = sorted(self._store.devices(), key=lambda view: (not view.online, view.id))
+        latest = self._store.latest_decisions(now_ns - MINUTE_NS)
+        cards = [
+            replace(self._card(view, now_ns), decisions=(_decision(latest[view.id]),) if view.id in latest else ())
+            for view in views[:SHOWN]
+        ]
+        rest = [DevicePage(view) for view in views[SHOWN:]]
+        return FleetPage(
+            now_s=now_ns / 1e9,
+            devices=[*cards, *rest],
+            shown=SHOWN,
+            rollouts=tuple(self._rollouts()),
+            events=self._events(None),
+        )
+
+    def _card(self, view: DeviceView, now_ns: int) -> DevicePage:
+        """A device with its last minute of telemetry."""
+        windows = self._store.windows(view.id, now_ns - MINUTE_NS, 240)
+        return DevicePage(view, points=tuple(_point(window) for window in windows))
+
+    def _events(self, device: str | None) -> tuple[Event, ...]:
+        """Events and steps of updates of one device or of all, newest first."""
+        told = [_event(row) for row in self._store.events(60, device)]
+        steps = [
+            Event(
+                row.received_ns / 1e9, row.device, "update", f"{row.model} {_words(row.state, row.reason)}", row.version
+            )
+            for row in self._store.updates(60, device)
+        ]
+        return tuple(sorted((*told, *steps), key=lambda event: -event.at_s)[:60])
+
+
+def _words(state: str, reason: str) -> str:
+    """A step of an update, for people."""
+    step = state.replace("_", " ").lower()
+    return f"{step}: {reason}" if reason else step
+
+
+def _point(window: StoredWindow) -> Point:
+    sums = window.sums
+    return Point(
+        at_s=window.received_ns / 1e9,
+        version=window.version,
+        span_ms=sums.span_ms,
+        decisions=sums.decisions,
+        unsure=sums.unsure,
+        labels=sums.labels,
+        scores=sums.scores,
+        latency_us=sums.latency_us,
+        age_ms=sums.age_ms,
+    )
+
+
+def _decision(row: StoredDecision) -> Decision:
+    return Decision(
+        at_s=row.received_ns / 1e9,
+        version=row.version,
+        frame=row.frame,
+        label=row.label,
+        score=row.score,
+        action=row.action,
+        age_ms=row.age_ms,
+        latency_ms=row.latency_us / 1000,
+    )
+
+
+def _event(row: StoredEvent) -> Event:
+    return Event(row.received_ns / 1e9, row.device, row.kind, row.text, row.version)
