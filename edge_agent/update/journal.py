@@ -118,6 +118,7 @@ def _make_folder(disk: Disk, state_dir: Path, model: str) -> Path:
     for name in PAGES:
         if disk.size(folder / name) is None:
             disk.create(folder / name)
+            disk.write(folder / name, 0, b" " * PAGE_BYTES)  # its room is taken now: a full disk cannot stop a page
     for path in (state_dir, folder.parent, folder):
         disk.sync_dir(path)
     return folder

@@ -1,0 +1,250 @@
+"""Carry an update through: journal the state, tell the fleet, do its work, decide what comes next.
+
+MAIN PATH: `Flow.run`. Each state's work can be done again after a power cut. The old version decides until SWITCHED.
+"""
+
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edge.errors import DiskFullError, TrustError
+from edge.messages import UpdateState, Wish
+from edge_agent.control import Done
+from edge_agent.disk import Disk
+from edge_agent.update.download import Download
+from edge_agent.update.inspect_child import Inspection
+from edge_agent.update.journal import RESTING, BundleRecord, Entry, Journal
+from edge_agent.update.refusal import WAITING, code_of, refusal
+from edge_agent.update.remote import Remote
+from edge_agent.update.slots import Slots
+from edge_agent.update.steps import Event, decide, is_news, take_up
+
+LONGEST_PAUSE_S = 60.0
+
+
+class Seat(Protocol):
+    """Where a model decides: the supervisor and its loops, as the update sees them."""
+
+    def version(self) -> int:
+        """Version that decides now; 0 when none does."""
+
+    def stage(self, path: Path, model: str, version: int) -> Done:
+        """Load and check a bundle in the standby loop."""
+
+    def switch(self) -> Done:
+        """Let the staged version decide."""
+
+    def revert(self, reason: str) -> Done:
+        """Let the version before decide again."""
+
+    def retire(self) -> Done:
+        """End the loop that does not decide."""
+
+    def probation(self, version: int) -> str:
+        """Watch a version decide. Returns when it has passed (empty) or failed (a sentence)."""
+
+
+class Finder(Protocol):
+    """Says what may be installed: `edge_agent.update.trust.Trust`."""
+
+    def find(self, model: str, version: int, *, target: str, agent: str) -> BundleRecord:
+        """Return the signed description of a version, or raise TrustError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration says about updates."""
+
+    model: str
+    target: str
+    agent: str
+    margin_bytes: int
+    block_bytes: int
+    p95_limit_ms: float = 0.0
+    """0: no limit."""
+    first_pause_s: float = 1.0
+    """Before the second attempt; it doubles up to a minute."""
+
+
+class Flow:
+    """The updates of one model, one after the other."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        disk: Disk,
+        journal: Journal,
+        trust: Finder,
+        remote: Remote,
+        seat: Seat,
+        inspect: Callable[[Path], Inspection],
+        tell: Callable[[Entry], None],
+    ) -> None:
+        """`tell` hears of each entry after it is journalled; it is called from the thread that runs the flow."""
+        self._settings, self._disk, self._journal = settings, disk, journal
+        self._slots = Slots(disk, journal.folder)
+        self._trust, self._remote, self._seat, self._inspect, self._tell = trust, remote, seat, inspect, tell
+        self._wish: Wish | None = None
+        self._wished = threading.Condition()
+        self._download: Download | None = None
+        self._attempts = 0
+        self._work: dict[UpdateState, Callable[[Entry, BundleRecord], Event]] = {
+            "PRECHECK": self._precheck,
+            "DOWNLOADING": self._fetch,
+            "VERIFYING": self._verify,
+            "STAGED": self._put,
+            "SELFTEST": self._test,
+            "SWITCHED": self._switch,
+            "PROBATION": self._watch,
+        }
+
+    @property
+    def entry(self) -> Entry:
+        """Where the update stands."""
+        return self._journal.entry
+
+    def wish(self, wish: Wish) -> None:
+        """Hear what the fleet wants, from any thread; the newest wish counts, after the running update has ended."""
+        with self._wished:
+            self._wish = wish
+            self._wished.notify()
+
+    def run_for_ever(self) -> None:
+        """Finish what was begun before this process started, then wait for wishes."""
+        self.run()
+        while True:
+            with self._wished:
+                while self._wish is None or not is_news(self.entry, self._wish):
+                    self._wish = None
+                    self._wished.wait()
+                wish = self._wish
+            self.take(wish)
+
+    def take(self, wish: Wish) -> None:
+        """Carry out one wish, if it is news."""
+        if is_news(self.entry, wish):
+            self._go(take_up(self.entry, wish))
+        self.run()
+
+    def run(self) -> None:
+        """Go from the journalled state to one that rests."""
+        while self.entry.state not in RESTING:
+            event = self._done(self.entry)
+            before = self.entry
+            self._go(decide(before, event))
+            if event.what == "wait":
+                self._pause(before)
+        self._come_to_rest()
+
+    # --- one step --------------------------------------------------------------------------------
+
+    def _go(self, entry: Entry) -> None:
+        if entry != self._journal.entry:
+            self._journal.write(entry)
+            self._tell(entry)
+
+    def _done(self, entry: Entry) -> Event:
+        """Do the work of the state; trouble becomes an event, never an exception."""
+        try:
+            if entry.state == "OFFERED":
+                return self._offer(entry)
+            if entry.incoming is None:
+                return Event("refused", f"SLOT_DAMAGED: the journal has lost version {entry.attempted}")
+            return self._work[entry.state](entry, entry.incoming)
+        except DiskFullError as exc:
+            self._slots.clear()
+            return Event("refused", f"DISK_FULL: {exc.problem}")
+        except TrustError as exc:
+            return Event("wait" if code_of(exc.problem) in WAITING else "refused", exc.problem)
+
+    def _pause(self, entry: Entry) -> None:
+        """Wait before the next attempt, longer each time; a newer wish takes the place of one that cannot go on."""
+        self._attempts += 1
+        pause_s = min(LONGEST_PAUSE_S, self._settings.first_pause_s * 2 ** min(self._attempts, 10))
+        with self._wished:
+            self._wished.wait_for(lambda: self._newer(entry), pause_s * random.uniform(0.5, 1.0))
+            newer = self._newer(entry)
+        if newer:
+            self._go(decide(self.entry, Event("refused", "SUPERSEDED: a newer order came while this one had to wait")))
+
+    def _newer(self, entry: Entry) -> bool:
+        return self._wish is not None and is_news(entry, self._wish)
+
+    def _come_to_rest(self) -> None:
+        """Free what the update held; all of it may be done twice, and is after a restart."""
+        self._download, self._attempts = None, 0
+        self._slots.clear()
+        if self.entry.state == "ROLLED_BACK" and self._seat.version() == self.entry.attempted != self.entry.running:
+            self._seat.revert(self.entry.reason)
+        elif self.entry.state != "IDLE":
+            self._seat.retire()
+
+    # --- the work of each state ------------------------------------------------------------------
+
+    def _offer(self, entry: Entry) -> Event:
+        settings = self._settings
+        record = self._trust.find(settings.model, entry.attempted, target=settings.target, agent=settings.agent)
+        return Event("good", record=record)
+
+    def _precheck(self, entry: Entry, record: BundleRecord) -> Event:
+        self._slots.clear(keep=record)
+        if self._slots.holds(self._slots.path(entry.spare), record):
+            return Event("here")
+        free = self._disk.free_bytes(self._slots.folder)
+        needed = 2 * record.size_bytes + self._settings.margin_bytes - (self._disk.size(self._slots.part(record)) or 0)
+        if free < needed:
+            return Event("refused", f"DISK_FULL: {free:,} bytes are free, {needed:,} are needed")
+        return Event("good")
+
+    def _fetch(self, _entry: Entry, record: BundleRecord) -> Event:
+        if self._download is None:
+            part, block_bytes = self._slots.part(record), self._settings.block_bytes
+            self._download = Download(self._disk, self._remote, record, part, block_bytes=block_bytes)
+        self._download.attempt()
+        return Event("good")
+
+    def _verify(self, entry: Entry, record: BundleRecord) -> Event:
+        part = self._slots.part(record)
+        path = part if self._disk.size(part) is not None else self._slots.path(entry.spare)
+        if not self._slots.holds(path, record):
+            return self._mismatch(part)
+        found = self._inspect(path)
+        if (found.name, found.version) != (self._settings.model, record.version):
+            raise refusal("WRONG_MODEL", f"the bundle says that it is version {found.version} of {found.name}")
+        if found.target != self._settings.target:
+            raise refusal("WRONG_TARGET", f"the bundle is for {found.target}, this device is {self._settings.target}")
+        return Event("good")
+
+    def _mismatch(self, part: Path) -> Event:
+        """Bytes from before a power cut may be at fault, and are fetched again; fresh ones are the fleet's fault."""
+        whole = self._download is not None and not self._download.resumed
+        self._disk.unlink(part)
+        if whole:
+            raise refusal("HASH_MISMATCH", "the bytes that came are not the ones that were signed")
+        return Event("gone")
+
+    def _put(self, entry: Entry, record: BundleRecord) -> Event:
+        return Event("good" if self._slots.put(entry.spare, record) else "gone")
+
+    def _test(self, entry: Entry, record: BundleRecord) -> Event:
+        done = self._seat.stage(self._slots.path(entry.spare), self._settings.model, record.version)
+        if not done.ok:
+            return Event("refused", f"SELFTEST_FAILED: {done.reason}")
+        p95_ms, limit_ms = done.p95_us / 1000, self._settings.p95_limit_ms
+        if limit_ms and p95_ms > limit_ms:
+            return Event("refused", f"SELFTEST_FAILED: 95 % of inferences take up to {p95_ms:.3g} ms, not {limit_ms:g}")
+        return Event("good")
+
+    def _switch(self, _entry: Entry, record: BundleRecord) -> Event:
+        if self._seat.version() == record.version:
+            return Event("good")
+        done = self._seat.switch()
+        return Event("good") if done.ok else Event("refused", f"SWITCH_FAILED: {done.reason}")
+
+    def _watch(self, _entry: Entry, record: BundleRecord) -> Event:
+        trouble = self._seat.probation(record.version)
+        return Event("refused", f"PROBATION_FAILED: {trouble}") if trouble else Event("good")

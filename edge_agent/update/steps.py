@@ -1,0 +1,101 @@
+"""The update as a transition table: pure. `edge_agent.update.flow` does what each state asks and reports an `Event`.
+
+OFFERED    look the version up in the fresh signed metadata
+PRECHECK   is there room on the disk?
+DOWNLOADING, VERIFYING (bytes, then the bundle in a child process), STAGED (into the spare slot)
+SELFTEST   the standby loop loads it and reproduces its golden samples
+SWITCHED   the standby loop decides
+PROBATION  it must decide for a while without a fault
+COMMITTED | ROLLED_BACK | FAILED
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edge.messages import UpdateState, Wish
+from edge_agent.update.boot import rolled_back
+from edge_agent.update.journal import RESTING, BundleRecord, Entry, change
+
+What = Literal["good", "here", "gone", "wait", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """How a state's work ended. `reason`: CODE: sentence, of "wait" and "refused"; `record`: what OFFERED found."""
+
+    what: What
+    reason: str = ""
+    record: BundleRecord | None = None
+
+
+NEXT: dict[tuple[UpdateState, What], UpdateState] = {
+    ("OFFERED", "good"): "PRECHECK",
+    ("OFFERED", "wait"): "OFFERED",
+    ("OFFERED", "refused"): "FAILED",
+    ("PRECHECK", "good"): "DOWNLOADING",
+    ("PRECHECK", "here"): "VERIFYING",
+    ("PRECHECK", "refused"): "FAILED",
+    ("DOWNLOADING", "good"): "VERIFYING",
+    ("DOWNLOADING", "wait"): "DOWNLOADING",
+    ("DOWNLOADING", "refused"): "FAILED",
+    ("VERIFYING", "good"): "STAGED",
+    ("VERIFYING", "gone"): "DOWNLOADING",
+    ("VERIFYING", "refused"): "FAILED",
+    ("STAGED", "good"): "SELFTEST",
+    ("STAGED", "gone"): "DOWNLOADING",
+    ("STAGED", "refused"): "FAILED",
+    ("SELFTEST", "good"): "SWITCHED",
+    ("SELFTEST", "refused"): "FAILED",
+    ("SWITCHED", "good"): "PROBATION",
+    ("SWITCHED", "refused"): "ROLLED_BACK",
+    ("PROBATION", "good"): "COMMITTED",
+    ("PROBATION", "refused"): "ROLLED_BACK",
+}
+"""Whatever is not here cannot happen, and is a KeyError."""
+
+
+def is_news(entry: Entry, wish: Wish) -> bool:
+    """Say whether a wish asks for anything: a version that failed is not tried again before a higher order."""
+    if wish.order == entry.order:
+        return wish.version != entry.attempted
+    return wish.order > entry.order
+
+
+def take_up(entry: Entry, wish: Wish) -> Entry:
+    """The entry after a new wish; pure. The version that runs already is committed at once."""
+    assert entry.state in RESTING  # noqa: S101 -- a wish waits until the update before it has ended
+    here = wish.version == entry.running
+    return change(
+        entry,
+        state="COMMITTED" if here else "OFFERED",
+        attempted=wish.version,
+        order=wish.order,
+        incoming=None,
+        boots=0,
+        reason="",
+    )
+
+
+def decide(entry: Entry, event: Event) -> Entry:
+    """The entry after a state's work has ended so; pure."""
+    state = NEXT[entry.state, event.what]
+    match state:
+        case "PRECHECK":
+            return change(entry, state=state, incoming=event.record, reason="")
+        case "STAGED":
+            return change(entry.with_slot(entry.spare, entry.incoming), state=state)
+        case "COMMITTED":
+            return change(entry, state=state, active=entry.spare, incoming=None, boots=0, reason="")
+        case "FAILED":
+            return _failed(entry, event.reason)
+        case "ROLLED_BACK":
+            return rolled_back(entry, event.reason)
+    return change(entry, state=state, reason=event.reason)
+
+
+def _failed(entry: Entry, reason: str) -> Entry:
+    """Give up before anything was switched. The spare slot keeps an older version, never the one that failed."""
+    spare = entry.slot(entry.spare)
+    if spare and spare.version == entry.attempted:
+        entry = entry.with_slot(entry.spare, None)
+    return change(entry, state="FAILED", incoming=None, reason=reason)

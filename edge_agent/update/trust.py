@@ -1,0 +1,214 @@
+"""What may be installed: the fleet's signed metadata (TUF), and the rules of our own that they carry.
+
+Workflow: clock sane? -> refresh root, timestamp, snapshot, targets (python-tuf checks signatures, versions, expiry) ->
+this version signed? -> its model, target, agent and floor fit? All that was ever trusted lies in one file that is
+replaced as a whole; python-tuf works on a copy of it in memory.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from tuf.api.exceptions import (
+    BadVersionNumberError,
+    DownloadError,
+    DownloadHTTPError,
+    DownloadLengthMismatchError,
+    ExpiredMetadataError,
+    LengthOrHashMismatchError,
+    RepositoryError,
+    UnsignedMetadataError,
+)
+from tuf.api.metadata import Metadata, TargetFile, Targets
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+
+from edge.errors import TrustError
+from edge_agent.disk import Disk, replace_file
+from edge_agent.update.journal import BundleRecord
+from edge_agent.update.refusal import code_of, refusal
+from edge_agent.update.remote import Remote
+
+BUILT_S = 1_767_225_600.0
+"""2026-01-01: no device that runs this release can rightly believe in an earlier day."""
+SLACK_S = 86_400.0
+"""A time server may set a clock back by less than this without stopping updates."""
+REFRESH_S = 120.0
+"""Longest time that all metadata together may take."""
+
+
+class Custom(msgspec.Struct, frozen=True, kw_only=True):
+    """What the fleet signs about one bundle besides its bytes."""
+
+    model: str
+    version: int
+    target: str
+    min_agent: str
+    floor: int
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """`trust.json`: everything that was ever trusted, and when (Unix seconds)."""
+
+    seen_s: float = 0.0
+    files: dict[str, str] = {}
+    """By path below python-tuf's metadata folder."""
+
+
+class Trust:
+    """The device's side of TUF."""
+
+    def __init__(
+        self, disk: Disk, path: Path, root_json: str, remote: Remote, *, now_s: Callable[[], float] = time.time
+    ) -> None:
+        """Read what was trusted before from `path`; `root_json` is the enrolled root."""
+        self._disk, self._path, self._remote, self._now_s = disk, path, remote, now_s
+        self._root = root_json.encode()
+        self._kept = _read(disk, path)
+
+    def clock_ok(self) -> bool:
+        """Say whether the wall clock can be right."""
+        return self._now_s() >= max(BUILT_S, self._kept.seen_s - SLACK_S)
+
+    def find(self, model: str, version: int, *, target: str, agent: str) -> BundleRecord:
+        """Return the signed description of a bundle that this device may install.
+
+        Without a network the metadata trusted last decide, as long as they have not expired.
+        Raises: TrustError, its problem beginning with a code of `edge_agent.update.refusal`; DiskFullError.
+        """
+        if not self.clock_ok():
+            raise refusal("CLOCK_WRONG", "the clock stands before a time that has certainly passed")
+        try:
+            return allowed(self._refreshed(self._remote), model, version, target=target, agent=agent)
+        except TrustError as exc:
+            if code_of(exc.problem) != "NETWORK" or "targets.json" not in self._kept.files:
+                raise
+            try:
+                return allowed(self._refreshed(None), model, version, target=target, agent=agent)
+            except TrustError:
+                raise exc from None
+
+    def _refreshed(self, remote: Remote | None) -> dict[str, TargetFile]:
+        """Run the client workflow of the TUF specification, and return the signed targets."""
+        shared = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 -- a private folder in it
+        with tempfile.TemporaryDirectory(prefix="edge-trust-", dir=shared) as name:
+            folder = Path(name)
+            _put_back(folder, self._kept)
+            fetcher = _Fetcher(remote, self._kept)
+            try:
+                self._refresh(name, fetcher)
+                self._keep(folder, self._now_s())
+            except TrustError:
+                self._keep(folder, self._kept.seen_s)
+                raise
+            return Metadata[Targets].from_file(str(folder / "targets.json")).signed.targets
+
+    def _refresh(self, folder: str, fetcher: "_Fetcher") -> None:
+        config = UpdaterConfig(prefix_targets_with_hash=False)
+        try:
+            Updater(folder, "metadata/", fetcher=fetcher, config=config, bootstrap=self._root).refresh()
+        except BadVersionNumberError as exc:
+            raise refusal("METADATA_OLDER", str(exc)) from exc
+        except ExpiredMetadataError as exc:
+            raise refusal("METADATA_EXPIRED", str(exc)) from exc
+        except UnsignedMetadataError as exc:
+            raise refusal("UNSIGNED" if fetcher.last_has_no_signature() else "BAD_SIGNATURE", str(exc)) from exc
+        except (LengthOrHashMismatchError, DownloadLengthMismatchError) as exc:
+            raise refusal("HASH_MISMATCH", str(exc)) from exc
+        except RepositoryError as exc:
+            raise refusal("BAD_SIGNATURE", f"unreadable metadata: {exc}") from exc
+        except DownloadError as exc:
+            if isinstance(exc.__cause__, TrustError):
+                raise exc.__cause__ from None
+            raise refusal("NETWORK", str(exc)) from exc
+
+    def _keep(self, folder: Path, seen_s: float) -> None:
+        """Write back what python-tuf has verified; after a failure too, so that no older one is ever taken."""
+        found = sorted(path for path in folder.rglob("*.json") if not path.is_symlink())
+        files = {str(path.relative_to(folder)): path.read_text("utf-8") for path in found}
+        kept = Kept(seen_s=seen_s, files=files)
+        if kept != self._kept:
+            replace_file(self._disk, self._path, msgspec.json.encode(kept))
+            self._kept = kept
+
+
+def allowed(targets: dict[str, TargetFile], model: str, version: int, *, target: str, agent: str) -> BundleRecord:
+    """Apply our own rules to signed targets; pure. Raises TrustError."""
+    path = f"{model}/{model}-{version}.edge"
+    if path not in targets:
+        raise refusal("NO_SUCH_VERSION", f"version {version} of {model} is not among what the fleet has signed")
+    custom = _custom(targets[path])
+    floor = max(_custom(file).floor for name, file in targets.items() if name.startswith(f"{model}/"))
+    if (custom.model, custom.version) != (model, version):
+        raise refusal("WRONG_MODEL", f"{path} is signed as version {custom.version} of {custom.model}")
+    if custom.target != target:
+        raise refusal("WRONG_TARGET", f"version {version} of {model} is for {custom.target}, this device is {target}")
+    if version < floor:
+        raise refusal("BELOW_FLOOR", f"version {version} of {model} is below its signed floor {floor}")
+    if _release(custom.min_agent) > _release(agent):
+        raise refusal("AGENT_TOO_OLD", f"version {version} needs agent {custom.min_agent}, this one is {agent}")
+    sha256 = targets[path].hashes.get("sha256", "")
+    return BundleRecord(version=version, sha256=sha256, size_bytes=targets[path].length, path=path)
+
+
+def _custom(file: TargetFile) -> Custom:
+    try:
+        return msgspec.convert(file.custom, Custom)
+    except msgspec.ValidationError as exc:
+        raise refusal("BAD_SIGNATURE", f"{file.path} is signed without what must be known of it: {exc}") from exc
+
+
+def _release(text: str) -> tuple[int, ...]:
+    """0.10.2 -> (0, 10, 2); whatever is not a number counts as 0."""
+    return tuple(int(part) if part.isdigit() else 0 for part in text.split("."))
+
+
+class _Fetcher(FetcherInterface):
+    """Metadata from the fleet; without a `remote`, what was trusted last, to see whether it still holds."""
+
+    def __init__(self, remote: Remote | None, kept: Kept) -> None:
+        self._remote, self._kept = remote, kept
+        self._deadline_s = time.monotonic() + REFRESH_S
+        self._last = b""
+
+    def last_has_no_signature(self) -> bool:
+        try:
+            return not msgspec.json.decode(self._last)["signatures"]
+        except (msgspec.MsgspecError, KeyError, TypeError):
+            return False
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        if self._remote is None:
+            file = self._kept.files.get(url.removeprefix("metadata/"))
+            if file is None:
+                raise DownloadHTTPError(f"{url} was never seen", 404)
+            return iter([file.encode()])
+        with self._remote.get(url) as answer:
+            if answer.status != 200:
+                raise DownloadHTTPError(f"{url}: HTTP status {answer.status}", answer.status)
+            self._last = b"".join(self._in_time(answer.pieces))
+        return iter([self._last])
+
+    def _in_time(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        total = 0
+        for piece in pieces:
+            total += len(piece)
+            if time.monotonic() > self._deadline_s or total > UpdaterConfig.targets_max_length:
+                raise refusal("NETWORK", "the fleet sends its metadata too slowly, or too much of it")
+            yield piece
+
+
+def _read(disk: Disk, path: Path) -> Kept:
+    """What was kept; nothing if there is none or it is damaged, then trust begins at the enrolled root again."""
+    try:
+        return msgspec.json.decode(disk.read(path), type=Kept)
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        return Kept()
+
+
+def _put_back(folder: Path, kept: Kept) -> None:
+    for name, text in kept.files.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, "utf-8")
