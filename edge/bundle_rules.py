@@ -1,0 +1,95 @@
+"""What a bundle's parts must say of each other, beyond the schema; every broken rule is a `BadBundleError`."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import archive
+from edge.errors import BadBundleError, BadInputContractError
+from edge.manifest import Manifest, TensorSpec, Variant
+from edge.preprocess import check_contract, sample_shape
+from edge.quantization import LIMITS as CODES
+from edge.statistics import SCORE_EDGES
+
+_NAME = re.compile(archive.NAME_PATTERN)
+
+
+def check_manifest(manifest: Manifest, members: Mapping[str, archive.Member], reserved: set[str]) -> None:
+    """Names, sizes and tensors: the manifest against the members and against itself."""
+    files = [v.file for v in manifest.variants]
+    for name in files:
+        require(_NAME.fullmatch(name) is not None and name not in reserved, f"{name!r} is not a name for a model file")
+    require(len(set(files)) == len(files), "two variants share one file")
+    require(set(members) == set(files) | reserved, f"members {sorted(members)} are not those of the manifest")
+    first = manifest.variants[0]
+    for variant in manifest.variants:
+        require(variant.size_bytes == members[variant.file].size_bytes, f"{variant.file} has not the size it should")
+        require(variant.input.shape == first.input.shape, "the variants take inputs of different shapes")
+        _check_variant(variant, manifest)
+    try:
+        check_contract(manifest.input, first.input)
+    except BadInputContractError as exc:
+        raise BadBundleError(exc.problem, remedy=archive.REMEDY) from exc
+    require(min(manifest.golden.atol, manifest.golden.rtol) >= 0, "a negative tolerance")
+
+
+def check_arrays(
+    manifest: Manifest,
+    *,
+    golden: tuple[NDArray[Any], NDArray[Any]],
+    baseline: tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]],
+    most_samples: int,
+) -> None:
+    """Shapes of golden samples and baseline against the manifest."""
+    given, outputs = golden
+    scores, labels, mean, std = baseline
+    n, k = len(given) if given.ndim else 0, output_size(manifest)
+    require(1 <= n <= most_samples, f"golden.npz has {n} samples, not 1 to {most_samples}")
+    require(given.dtype == np.float32 and outputs.dtype == np.float32, "golden samples are not float32")
+    shape = (n, *sample_shape(manifest.variants[0].input))
+    require(given.shape == shape, f"golden inputs have shape {given.shape}, not {shape}")
+    require(outputs.shape == (n, k), f"golden outputs have shape {outputs.shape}, not {(n, k)}")
+    require(scores.dtype == np.int64 and labels.dtype == np.int64, "the baseline's counts are not integers")
+    require(scores.shape == (len(SCORE_EDGES) + 1,), f"the baseline has {scores.size} score bins")
+    require(labels.shape == (k,), f"the baseline counts {labels.size} labels, the model has {k}")
+    require(int(scores.min()) >= 0 and int(labels.min()) >= 0, "the baseline has negative counts")
+    require(mean.dtype == np.float32 and std.dtype == np.float32, "the baseline's input statistics are not float32")
+    require(mean.ndim == 1 and mean.shape == std.shape and mean.size >= 1, "the baseline's mean and std do not match")
+    require(bool((std >= 0).all()), "the baseline has a negative std")
+
+
+def output_size(manifest: Manifest) -> int:
+    """How many numbers the first output has."""
+    return math.prod(manifest.variants[0].outputs[0].shape)
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raise `BadBundleError` unless `holds`."""
+    if not holds:
+        raise BadBundleError(otherwise, remedy=archive.REMEDY)
+
+
+def _check_variant(variant: Variant, manifest: Manifest) -> None:
+    require(len(variant.outputs) >= 1, f"{variant.file} has no output")
+    for spec in (variant.input, *variant.outputs):
+        _check_tensor(spec)
+    size = math.prod(variant.outputs[0].shape)
+    require(size == output_size(manifest), "the variants have outputs of different sizes")
+    require(size <= 65536, f"{variant.file} has {size} outputs, more than 65536")
+    if manifest.labels:
+        require(len(manifest.labels) == size, f"{len(manifest.labels)} labels for {size} outputs")
+
+
+def _check_tensor(spec: TensorSpec) -> None:
+    require(1 <= len(spec.shape) <= 7 and math.prod(spec.shape) <= 2**26, f"tensor {spec.name!r} is too large")
+    if spec.dtype == "float32":
+        require(spec.scale is None and spec.zero_point is None, f"float tensor {spec.name!r} has a scale")
+        return
+    low, high = CODES[spec.dtype]
+    scale, zero_point = spec.scale, spec.zero_point
+    require(scale is not None and 0 < scale < math.inf, f"tensor {spec.name!r} needs a positive scale")
+    require(zero_point is not None and low <= zero_point <= high, f"tensor {spec.name!r} needs a zero point in range")

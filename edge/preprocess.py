@@ -1,0 +1,193 @@
+"""The input contract, executed: compiler and agent run this very code, so a model sees the same numbers everywhere.
+
+Pictures come in as OpenCV delivers them: uint8, H x W x 3 in BGR order, or H x W (x 1) in grey.
+real = pixel * (scale / std) + (-mean / std), in float32; an integer model gets `quantize(real)`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import BadDataError, BadInputContractError
+from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput, TensorSpec
+from edge.picture import fit, to_channels
+from edge.quantization import DTYPES, quantize
+
+Data = NDArray[np.generic]
+Real = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+
+def sample_shape(spec: TensorSpec) -> tuple[int, ...]:
+    """Shape of one sample: the model's own without its leading 1."""
+    return spec.shape[1:] if len(spec.shape) > 1 and spec.shape[0] == 1 else spec.shape
+
+
+def contract_shape(contract: InputContract) -> tuple[int, ...]:
+    """Shape of one sample that `contract` makes."""
+    match contract:
+        case ImageInput(width=w, height=h, layout=layout):
+            n = channels(contract)
+            return (h, w, n) if layout == "NHWC" else (n, h, w)
+        case SeriesInput(window=rows, layout=layout):
+            n = channels(contract)
+            return {"NTC": (rows, n), "NCT": (n, rows), "NF": (rows * n,)}[layout]
+        case TensorInput(shape=shape):
+            return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
+
+
+def channels(contract: InputContract) -> int:
+    """How many channels (or columns) have a mean and a std of their own; 1 for a tensor."""
+    match contract:
+        case ImageInput(colour=colour):
+            return 1 if colour == "GRAY" else 3
+        case SeriesInput(columns=columns):
+            return len(columns)
+        case TensorInput():
+            return 1
+
+
+def check_contract(contract: InputContract, spec: TensorSpec) -> None:
+    """Raise `BadInputContractError` unless `contract` makes exactly what the input `spec` takes."""
+    made, taken = contract_shape(contract), sample_shape(spec)
+    if made != taken:
+        raise BadInputContractError(
+            f"the input contract makes {_by(made)}, but the model's input {spec.name!r} takes {_by(taken)}",
+            remedy="correct width, height, colour, layout, window, columns or shape in the input file",
+        )
+    if isinstance(contract, TensorInput):
+        return
+    n = channels(contract)
+    if len(contract.mean) not in {1, n} or len(contract.std) not in {1, n}:
+        raise BadInputContractError(
+            f"mean has {len(contract.mean)} and std {len(contract.std)} numbers, the input has {n} channels",
+            remedy="give one number, or one for each channel",
+        )
+    if not (np.isfinite(contract.mean).all() and np.isfinite(contract.std).all() and min(contract.std) > 0):
+        raise BadInputContractError("mean and std must be finite, and std positive", remedy="correct mean and std")
+
+
+class Preprocessor:
+    """Turns pictures, rows of sensors or tensors into one model's input. Not thread-safe: it owns scratch space."""
+
+    def __init__(self, contract: InputContract, spec: TensorSpec) -> None:
+        """Prepare the arithmetic once; raises `BadInputContractError` where contract and model disagree."""
+        check_contract(contract, spec)
+        self.contract, self.spec = contract, spec
+        self._shape = contract_shape(contract)
+        self._factor, self._offset = _affine(contract)
+        self._pixels: Pixels = np.empty(self._shape, np.uint8)
+        self._codes, self._shift = self._tabulate()
+
+    def into(self, data: Data, out: Data) -> None:
+        """Write one sample to `out`: the model's own dtype and shape, its leading 1 or not.
+
+        `data`: a picture (see above); or `window` rows of float columns; or a tensor of the model's shape.
+        `out`: usually `session.input_buffer()`. Raises `BadDataError` if `data` does not fit or holds NaN or infinity.
+        """
+        target = out.reshape(self._shape)  # a view: input buffers are contiguous
+        if not isinstance(self.contract, ImageInput):
+            np.copyto(target, quantize(self.real(data), self.spec))
+        elif self._codes is None:
+            self._apply(self._picture(data), target)
+        elif self._shift is not None:
+            np.add(self._picture(data), self._shift, out=target.view(np.uint8))
+        else:
+            self._look_up(self._picture(data), target)
+
+    def real(self, data: Data) -> Real:
+        """One sample as real values, without a batch axis; raises `BadDataError` as `into` does."""
+        out: Real = np.empty(self._shape, np.float32)
+        match self.contract:
+            case ImageInput():
+                self._apply(self._picture(data), out)
+            case SeriesInput(window=window, columns=columns, layout=layout):
+                rows = _finite(data, (window, len(columns)), "rows x columns")
+                scaled = rows * self._factor + self._offset
+                out[...] = (scaled.T if layout == "NCT" else scaled).reshape(self._shape)
+            case TensorInput():
+                out[...] = _finite(data, self._shape, "the model's shape")
+        return out
+
+    def _picture(self, data: Data) -> Pixels:
+        """Resize, reorder the colours and lay out; uint8."""
+        assert isinstance(self.contract, ImageInput)  # noqa: S101 - narrows the type
+        if (
+            data.dtype != np.uint8
+            or not (data.ndim == 2 or (data.ndim == 3 and data.shape[2] in {1, 3}))
+            or not data.size
+        ):
+            raise BadDataError(
+                f"not a picture: {data.dtype} of shape {_by(data.shape)}",
+                remedy="give uint8 pictures, height x width x 3 in BGR order or height x width in grey",
+            )
+        fitted = fit(data.view(np.uint8), self.contract.width, self.contract.height, self.contract.resize)
+        return to_channels(fitted, self.contract.colour, self.contract.layout, self._pixels)
+
+    def _apply(self, pixels: Pixels, out: Data) -> None:
+        """Pixel to real value, in float32: first the product, then the sum, so that every path rounds alike."""
+        flat, target = self._flat(pixels), self._flat(out)
+        np.multiply(flat, self._factor, out=target)
+        if self._offset.any():
+            np.add(target, self._offset, out=target)
+
+    def _flat(self, x: Data) -> Data:
+        """NHWC with a factor for each channel is walked in rows of W*C, which is five times faster than in threes."""
+        if self._factor.ndim == 1 and self._factor.size > 1 and isinstance(self.contract, ImageInput):
+            return x.reshape(self._shape[0], -1)
+        return x
+
+    def _look_up(self, pixels: Pixels, out: Data) -> None:
+        assert self._codes is not None  # noqa: S101 - narrows the type
+        if len(self._codes) == 1:
+            np.take(self._codes[0], pixels, out=out, mode="clip")
+            return
+        axis = -1 if self.contract.layout == "NHWC" else 0  # type: ignore[union-attr]
+        for channel, table in enumerate(self._codes):
+            np.moveaxis(out, axis, 0)[channel] = table[np.moveaxis(pixels, axis, 0)[channel]]
+
+    def _tabulate(self) -> tuple[Data | None, np.uint8 | None]:
+        """Codes of the 256 pixels, by channel; and their distance if one addition (that wraps) gives them all."""
+        if not isinstance(self.contract, ImageInput) or self.spec.dtype == "float32":
+            return None, None
+        factor, offset = _per_channel(self.contract)
+        pixels = np.arange(256, dtype=np.float32)
+        tables = np.stack([quantize(pixels * a + b, self.spec) for a, b in zip(factor, offset, strict=True)])
+        assert tables.dtype == DTYPES[self.spec.dtype]  # noqa: S101 - the view below depends on it
+        distance = tables.view(np.uint8) - np.arange(256, dtype=np.uint8)
+        return tables, distance.flat[0] if (distance == distance.flat[0]).all() else None
+
+
+def _per_channel(contract: ImageInput | SeriesInput) -> tuple[Real, Real]:
+    """Factor and offset in float32, one for each channel, or one for all."""
+    mean, std = np.asarray(contract.mean, np.float64), np.asarray(contract.std, np.float64)
+    scale = contract.scale if isinstance(contract, ImageInput) else 1.0
+    factor, offset = np.broadcast_arrays(scale / std, -mean / std)
+    return factor.astype(np.float32), offset.astype(np.float32)
+
+
+def _affine(contract: InputContract) -> tuple[Real, Real]:
+    """`_per_channel`, shaped so that it broadcasts over a sample."""
+    if isinstance(contract, TensorInput):
+        return np.ones(1, np.float32), np.zeros(1, np.float32)
+    factor, offset = _per_channel(contract)
+    if factor.size == 1 or isinstance(contract, SeriesInput):
+        return factor, offset
+    if contract.layout == "NHWC":
+        return np.tile(factor, contract.width), np.tile(offset, contract.width)
+    return factor.reshape(-1, 1, 1), offset.reshape(-1, 1, 1)
+
+
+def _finite(data: Data, shape: tuple[int, ...], meaning: str) -> Real:
+    if data.size != np.prod(shape, dtype=int) or (data.ndim > 1 and data.shape[-1] != shape[-1]):
+        raise BadDataError(
+            f"data of shape {_by(data.shape)} where {_by(shape)} is wanted ({meaning})",
+            remedy="give one window or one sample at a time",
+        )
+    real = data.reshape(shape).astype(np.float32)
+    if not np.isfinite(real).all():
+        raise BadDataError("data holds NaN or infinity", remedy="repair the sensor, or fill gaps before this step")
+    return real
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(n) for n in shape) or "a scalar"

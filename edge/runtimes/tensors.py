@@ -1,0 +1,51 @@
+"""What every runtime's session needs: shaping an input, dequantizing an output without a new array."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import BadModelError
+from edge.manifest import TensorSpec
+from edge.preprocess import sample_shape
+from edge.quantization import affine
+
+
+def as_input(x: NDArray[np.generic], spec: TensorSpec) -> NDArray[np.generic]:
+    """Give `x` the model's shape; raises ValueError if dtype or shape is another's."""
+    if x.dtype != np.dtype(spec.dtype) or x.shape not in {spec.shape, sample_shape(spec)}:
+        raise ValueError(f"input {spec.name!r} takes {spec.dtype} {spec.shape}, got {x.dtype} {x.shape}")
+    return x.reshape(spec.shape)
+
+
+class RealOutput:
+    """One output as real numbers, in a buffer of its own that `read` overwrites."""
+
+    def __init__(self, spec: TensorSpec) -> None:
+        """Prepare the buffer."""
+        self._buffer: NDArray[np.float32] = np.empty(spec.shape, np.float32)
+        self._affine = None if spec.dtype == "float32" else affine(spec)
+
+    def read(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Dequantize the runtime's own array of this output."""
+        if self._affine is None:
+            np.copyto(self._buffer, codes, casting="same_kind")
+            return self._buffer
+        scale, zero_point = self._affine
+        np.subtract(codes, np.float32(zero_point), out=self._buffer)
+        np.multiply(self._buffer, np.float32(scale), out=self._buffer)
+        return self._buffer
+
+
+def must_be(
+    spec: TensorSpec, shape: tuple[int | str | None, ...], dtype: str, scale: float | None, zero_point: int | None
+) -> None:
+    """Raise `BadModelError` unless the model's own tensor is what `spec` says; an open dimension fits any number."""
+    claimed = f"{spec.dtype} {list(spec.shape)}"
+    known = len(shape) == len(spec.shape) and all(
+        not isinstance(found, int) or found == wanted for found, wanted in zip(shape, spec.shape, strict=True)
+    )
+    if dtype != spec.dtype or not known:
+        raise BadModelError(
+            f"tensor {spec.name!r} is {dtype} {list(shape)}, not {claimed}", remedy="compile the model again"
+        )
+    if scale is not None and (zero_point != spec.zero_point or abs(scale - affine(spec)[0]) > 1e-6 * scale):
+        raise BadModelError(f"tensor {spec.name!r} has another scale than its manifest", remedy="compile it again")

@@ -1,0 +1,96 @@
+"""LiteRT and tflite-runtime: the same interpreter, under two names and of two ages."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import BadModelError
+from edge.manifest import RuntimeName, Variant
+from edge.runtimes.tensors import RealOutput, as_input, must_be
+
+
+class TfliteSession:
+    """A .tflite model. See `edge.runtimes.Session`."""
+
+    def __init__(self, data: bytes, variant: Variant, *, threads: int = 1) -> None:
+        """Load the model and allocate its tensors; raises `BadModelError`."""
+        self.variant = variant
+        if data[4:8] != b"TFL3":  # Source: TensorFlow Lite schema, file_identifier
+            raise BadModelError(f"{variant.file} is not a .tflite file", remedy="compile the model again")
+        interpreter_class = _interpreter_class(variant.runtime)
+        try:
+            with _silent():
+                interpreter = interpreter_class(model_content=data, num_threads=threads)
+                interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as exc:
+            raise BadModelError(
+                f"{variant.file}: {variant.runtime} cannot load it: {str(exc).splitlines()[0]}",
+                remedy="check that it is a .tflite file and that its operators exist in this runtime",
+            ) from exc
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        _check(variant, inputs, outputs)
+        self._invoke = interpreter.invoke
+        # functions that make a view on demand: the interpreter refuses to run while any view is alive
+        self._input = interpreter.tensor(inputs[0]["index"])
+        self._outputs = [interpreter.tensor(detail["index"]) for detail in outputs]
+        self._real = [RealOutput(spec) for spec in variant.outputs]
+
+    def set_input(self, x: NDArray[np.generic]) -> None:
+        """Copy `x` into the input."""
+        np.copyto(self._input(), as_input(x, self.variant.input))
+
+    def input_buffer(self) -> NDArray[np.generic]:
+        """A view of the input."""
+        view: NDArray[np.generic] = self._input()
+        return view
+
+    def invoke(self) -> None:
+        """Run the model."""
+        self._invoke()
+
+    def output(self, index: int = 0) -> NDArray[np.float32]:
+        """One output as real numbers."""
+        return self._real[index].read(self._outputs[index]())
+
+    def close(self) -> None:
+        """Let go of the interpreter."""
+        for name in ("_invoke", "_input", "_outputs"):
+            self.__dict__.pop(name, None)
+
+
+def _interpreter_class(runtime: RuntimeName) -> Any:  # noqa: ANN401 - untyped libraries
+    if runtime == "litert":
+        from ai_edge_litert.interpreter import Interpreter
+    else:
+        from tflite_runtime.interpreter import Interpreter
+    return Interpreter
+
+
+def _check(variant: Variant, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+    """The model's own tensors against what the variant claims."""
+    if len(inputs) != 1 or len(outputs) != len(variant.outputs):
+        raise BadModelError(
+            f"{variant.file} has {len(inputs)} inputs and {len(outputs)} outputs, not 1 and {len(variant.outputs)}",
+            remedy="give a model with one input",
+        )
+    for spec, detail in zip((variant.input, *variant.outputs), (*inputs, *outputs), strict=True):
+        dtype = np.dtype(detail["dtype"]).name
+        scale, zero_point = detail["quantization"] if dtype != "float32" else (None, None)
+        must_be(spec, tuple(int(n) for n in detail["shape"]), dtype, scale, zero_point)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Drop the line that the library itself writes to file descriptor 2 for each model; no setting does."""
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
