@@ -1,0 +1,113 @@
+"""The ring of frames in shared memory: the newest frame wins, and a torn one is never read.
+
+The writer takes an exclusive claim on a slot that nobody reads and that is not the newest, sets its frame id to 0,
+writes pixels, sets the id and lets go; then it publishes (slot, id) through a pipe. A reader takes a shared claim on
+the announced slot and checks that the id is still the one announced. Nobody ever waits for anybody.
+"""
+
+import fcntl
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import AgentError
+from edge_agent.ring_memory import RingMemory, SlotHeader
+
+DTYPES: tuple[type[np.generic], ...] = (np.uint8, np.float32)
+"""What a frame may be made of: pictures (uint8) or rows of features (float32)."""
+_ITEM_BYTES = (1, 4)
+Frame = NDArray[np.generic]
+_Shape = tuple[int, int, int]
+
+
+class _Views:
+    """Arrays over the slots, made once for each shape."""
+
+    def __init__(self, memory: RingMemory) -> None:
+        self._memory = memory
+        self._known: dict[tuple[int, _Shape, int], Frame] = {}
+
+    def get(self, slot: int, shape: _Shape, dtype: int) -> Frame:
+        key = (slot, shape, dtype)
+        view = self._known.get(key)
+        if view is None:
+            view = np.ndarray(shape, DTYPES[dtype], buffer=self._memory.map, offset=self._memory.offset(slot))
+            self._known[key] = view
+        return view
+
+
+class RingWriter:
+    """The one writer. `begin()`, fill the array, `commit()` or `abort()`."""
+
+    def __init__(self, memory: RingMemory) -> None:
+        """Go on after the newest frame that an earlier writer, perhaps killed, left behind."""
+        self._memory = memory
+        self._views = _Views(memory)
+        frames = [memory.header(slot).frame for slot in range(memory.slots)]
+        self.last_frame = max(frames)
+        self._newest = frames.index(self.last_frame)
+        self._claimed: tuple[int, _Shape, int] | None = None
+
+    def begin(self, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> Frame | None:
+        """Claim a slot and return it as an array of up to 3 axes; None when every slot is being read."""
+        full, code = _three(shape), DTYPES.index(dtype)
+        size = full[0] * full[1] * full[2] * _ITEM_BYTES[code]
+        if size > self._memory.slot_bytes:
+            raise AgentError(
+                f"a frame of {shape} needs {size} bytes, a slot of the ring has {self._memory.slot_bytes}",
+                remedy="use a model with a smaller input",
+            )
+        for step in range(1, self._memory.slots):
+            slot = (self._newest + step) % self._memory.slots
+            if self._memory.claim(slot, fcntl.F_WRLCK):
+                self._memory.clear(slot)
+                self._claimed = (slot, full, code)
+                return self._views.get(slot, full, code).reshape(shape)
+        return None
+
+    def commit(self, frame: int, captured_ns: int) -> int:
+        """Give the claimed slot its frame id, let it go, and return the slot. `frame` grows by at least 1."""
+        if self._claimed is None or frame <= self.last_frame:
+            raise ValueError("commit needs a begin before it and a growing frame id")
+        slot, shape, code = self._claimed
+        self._memory.set_header(slot, SlotHeader(frame, captured_ns, *shape, code))
+        self._memory.release(slot)
+        self._claimed, self._newest, self.last_frame = None, slot, frame
+        return slot
+
+    def abort(self) -> None:
+        """Let the claimed slot go without a frame in it."""
+        if self._claimed is not None:
+            self._memory.release(self._claimed[0])
+            self._claimed = None
+
+
+class RingReader:
+    """One reader; holds at most the claim that `claim()` gave and `release()` has not ended."""
+
+    def __init__(self, memory: RingMemory) -> None:
+        self._memory = memory
+        self._views = _Views(memory)
+
+    def claim(self, slot: int, frame: int) -> Frame | None:
+        """Return the announced frame in place, [height, width, channels]; None when a newer one took its slot."""
+        if not self._memory.claim(slot, fcntl.F_RDLCK):
+            return None
+        found, _, height, width, channels, dtype = self._memory.header(slot)
+        if found != frame:
+            self._memory.release(slot)
+            return None
+        return self._views.get(slot, (height, width, channels), dtype)
+
+    def release(self, slot: int) -> None:
+        """End the claim; the array must not be used any more."""
+        self._memory.release(slot)
+
+
+def _three(shape: tuple[int, ...]) -> _Shape:
+    if len(shape) == 3:
+        return shape
+    if not 1 <= len(shape) <= 3:
+        raise ValueError(f"a frame has 1 to 3 axes, got {shape}")
+    height, width, channels = (*shape, 1, 1)[:3]
+    return height, width, channels
