@@ -26,14 +26,19 @@ class SourceModel:
     input_dtype: Dtype
     """Of the given file; the reference takes real values whatever it is."""
     outputs: int
+    """Values in the first output, flattened: the scores of a classifier."""
     sha256: str
     """Of the source's content (for `file.py:function`: the file and the exported weights), never of a path."""
-    payload: Any  # torch.nn.Module, or the bytes of an .onnx or .tflite file: these libraries ship no types
+    payload: Any = field(
+        repr=False
+    )  # torch.nn.Module, or the bytes of an .onnx or .tflite file: these libraries ship no types
     reference: Reference = field(repr=False)
     layout: Layout | None = None
     """Of an image input, where the file format or the shape tells it (a [1, 3, 32, 32] is NCHW); None: unknown."""
     quantized: bool = False
     """The given file already computes in int8 or uint8."""
+    note: str = ""
+    """What loading changed, for people; empty if nothing."""
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the first output, flattened, of real-valued `x` with shape `input_shape`."""
