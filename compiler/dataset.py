@@ -1,0 +1,205 @@
+"""Labelled samples: every one gets its class, series are cut into windows, arrays may become pictures."""
+
+import difflib
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import BadDataError
+from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput
+
+BLOCK_WINDOWS = 10
+"""Windows may share rows, so blocks of this many windows' rows are split, each as a whole."""
+
+Kind = Literal["pictures", "arrays", "rows"]
+Array = NDArray[Any]  # uint8 pictures or float32 values: the contract says which
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """Samples as they lie on the disk: `read(i)` gives a BGR picture or float values, `tags[i]` its label."""
+
+    path: Path
+    kind: Kind
+    tags: tuple[str, ...]
+    numbered: bool
+    """The tags are class numbers, not names."""
+    digests: tuple[bytes, ...]
+    where: tuple[str, ...]
+    """How to name a sample to a person: file, index or line."""
+    shape: tuple[int, ...]
+    """Of the first sample; pictures: height, width, 3."""
+    read: Callable[[int], Array] = field(repr=False)
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """What the compiler works on: sample i is `raw(i)`, of class `labels[i]`."""
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    digests: tuple[bytes, ...]
+    """Equal for samples that must not be split apart."""
+    where: tuple[str, ...]
+    raw: Callable[[int], Array] = field(repr=False)
+    sha256: str
+    """Of contents and labels; names, order and place of the files do not matter."""
+    pictures: bool
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def arrange(data: Data, contract: InputContract, *, labels: Sequence[str], outputs: int) -> Samples:
+    """Give every sample its class; a series is cut into windows first.
+
+    Args:
+        data: as opened.
+        contract: decides whether rows become windows and arrays become pictures.
+        labels: class names in the order of the model's outputs; empty: sorted names, or numbers.
+        outputs: scores that the model gives.
+
+    Raises: BadDataError if a label is not among the classes, or all samples are of one class.
+
+    """
+    if isinstance(contract, SeriesInput) and data.kind == "rows":
+        data = _cut_windows(data, contract)
+    elif isinstance(contract, ImageInput) and data.kind == "arrays":
+        data = _as_pictures(data)
+    elif isinstance(contract, TensorInput):
+        data = replace(data, read=partial(_as_float, data.read))
+    classes = _classes(data, tuple(labels), outputs)
+    indices = _indices(data, classes)
+    if len(set(indices)) < 2:
+        one = classes[indices[0]]
+        raise BadDataError(
+            f"all {len(indices)} samples of {data.path} are of one class, {one!r}",
+            remedy="a model that always says this would look perfect; add samples of the other classes",
+        )
+    lines = sorted(digest + b"\0" + classes[i].encode() for digest, i in zip(data.digests, indices, strict=True))
+    return Samples(
+        classes=classes,
+        labels=np.array(indices, np.int64),
+        digests=data.digests,
+        where=data.where,
+        raw=data.read,
+        sha256=hashlib.sha256(b"\n".join(lines)).hexdigest(),
+        pictures=isinstance(contract, ImageInput),
+    )
+
+
+# ---- classes
+
+
+def _classes(data: Data, labels: tuple[str, ...], outputs: int) -> tuple[str, ...]:
+    if labels:
+        if len(labels) != outputs or len(set(labels)) != len(labels):
+            raise BadDataError(
+                f"{len(set(labels))} different class names were given, but the model gives {outputs} scores",
+                remedy="name every output once, in the order of the model's outputs",
+            )
+        return labels
+    if data.numbered:
+        return tuple(str(number) for number in range(outputs))
+    found = tuple(sorted(set(data.tags)))
+    if len(found) != outputs and len(found) > 1:
+        raise BadDataError(
+            f"{data.path} has {len(found)} classes ({short(found)}), but the model gives {outputs} scores",
+            remedy="pass --labels FILE with one class name a line, in the order of the model's outputs",
+        )
+    return found
+
+
+def _indices(data: Data, classes: tuple[str, ...]) -> list[int]:
+    numbers = {name: index for index, name in enumerate(classes)}
+    if data.numbered and not set(data.tags) <= numbers.keys():  # named classes, numbered samples
+        numbers = {str(index): index for index in range(len(classes))}
+    for tag, where in zip(data.tags, data.where, strict=True):
+        if tag not in numbers:
+            raise BadDataError(
+                f"{where} has the label {tag!r}, which is {_no_class(tag, classes, data.numbered)}",
+                remedy=(
+                    "correct it, or pass --labels FILE: one class name a line, in the order of the model's outputs"
+                ),
+            )
+    return [numbers[tag] for tag in data.tags]
+
+
+def _no_class(tag: str, classes: tuple[str, ...], numbered: bool) -> str:
+    if numbered:
+        return f"not in 0..{len(classes) - 1}"
+    near = difflib.get_close_matches(tag, classes, n=1)
+    return f"no class (nearest: {near[0]!r})" if near else f"no class; classes are {short(classes)}"
+
+
+def short(names: Sequence[str], most: int = 12) -> str:
+    """List names, the first ones if there are many."""
+    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
+
+
+# ---- shaped as the contract says
+
+
+def _as_float(read: Callable[[int], Array], index: int) -> Array:
+    return read(index).astype(np.float32)
+
+
+def _as_pictures(data: Data) -> Data:
+    """Take uint8 arrays [n, h, w, 3] in RGB order, or [n, h, w], for pictures."""
+    grey = len(data.shape) == 2 or data.shape[-1] == 1
+
+    def read(index: int) -> Array:
+        picture = data.read(index)
+        if grey:
+            return np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
+        return np.ascontiguousarray(picture[..., ::-1])
+
+    return replace(data, read=read)
+
+
+def _cut_windows(data: Data, contract: SeriesInput) -> Data:
+    """Cut rows into windows; the label of a window is that of its last row (what is going on *now*).
+
+    A window that would cross from one block of rows into the next is left out: so no row is on both sides.
+    """
+    missing = [name for name in contract.columns if name not in data.columns]
+    if missing:
+        near = difflib.get_close_matches(missing[0], data.columns, n=1)
+        hint = f" (nearest: {near[0]!r})" if near else ""
+        raise BadDataError(
+            f"{data.path} has no column {missing[0]!r}{hint}", remedy="correct `columns` in the input contract"
+        )
+    table = np.stack([data.read(index) for index in range(len(data.tags))])
+    table = table[:, [data.columns.index(name) for name in contract.columns]]
+    block_rows = BLOCK_WINDOWS * contract.window
+    starts = [
+        start
+        for block in range(0, len(table), block_rows)
+        for start in range(block, min(block + block_rows, len(table)) - contract.window + 1, contract.stride)
+    ]
+    if not starts:
+        raise BadDataError(
+            f"{data.path} has {len(table)} rows, fewer than one window of {contract.window}",
+            remedy="record more, or shorten `window`",
+        )
+
+    def digest(start: int) -> bytes:
+        block = start // block_rows * block_rows
+        return hashlib.sha256(table[block : block + block_rows].tobytes()).digest()
+
+    return replace(
+        data,
+        kind="arrays",
+        tags=tuple(data.tags[start + contract.window - 1] for start in starts),
+        digests=tuple(digest(start) for start in starts),
+        where=tuple(f"{data.where[start]} to {data.where[start + contract.window - 1]}" for start in starts),
+        shape=(contract.window, len(contract.columns)),
+        read=lambda index: table[starts[index] : starts[index] + contract.window],
+    )
