@@ -1,0 +1,1 @@
+"""Commands that belong to no part: they look at bundles, targets and this machine."""
