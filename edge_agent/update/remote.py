@@ -4,10 +4,13 @@ import ssl
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edge.enrolment import Enrolment
 from edge_agent.update.refusal import refusal
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 PIECE_BYTES = 1 << 16
 
@@ -46,28 +49,39 @@ class HttpRemote:
     @contextmanager
     def get(self, path: str, *, start: int = 0, etag: str = "") -> Iterator[Answer]:
         """See `Remote`."""
-        import urllib3
-
+        url = f"{self._url}/{path}"
         headers = dict(self._headers)
         if start:
             headers["Range"] = f"bytes={start}-"
             if etag:
                 headers["If-Range"] = etag
+        with _network_errors(url):
+            response = self._pool.request("GET", url, headers=headers, preload_content=False, redirect=False)
         try:
-            response = self._pool.request(
-                "GET", f"{self._url}/{path}", headers=headers, preload_content=False, redirect=False
+            yield Answer(
+                response.status,
+                _range_start(response.headers.get("Content-Range", "")),
+                response.headers.get("ETag", ""),
+                _pieces(url, response),
             )
-            try:
-                yield Answer(
-                    response.status,
-                    _range_start(response.headers.get("Content-Range", "")),
-                    response.headers.get("ETag", ""),
-                    response.stream(PIECE_BYTES, decode_content=False),
-                )
-            finally:
-                response.close()
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
-            raise refusal("NETWORK", f"{self._url}/{path}: {exc}") from exc
+        finally:
+            response.close()
+
+
+def _pieces(url: str, response: "BaseHTTPResponse") -> Iterator[bytes]:
+    with _network_errors(url):
+        yield from response.stream(PIECE_BYTES, decode_content=False)
+
+
+@contextmanager
+def _network_errors(url: str) -> Iterator[None]:
+    """Only around what the network does: the reader's own errors (a full disk) are OSErrors too, and stay theirs."""
+    import urllib3
+
+    try:
+        yield
+    except (urllib3.exceptions.HTTPError, OSError) as exc:
+        raise refusal("NETWORK", f"{url}: {exc}") from exc
 
 
 def _range_start(content_range: str) -> int:

@@ -46,7 +46,7 @@ class Repository:
     def root_json(self) -> str:
         return self.files["metadata/1.root.json"].decode()
 
-    def publish(self, model: str, version: int, data: bytes, **custom: Any) -> None:
+    def publish(self, model: str, version: int, data: bytes, /, **custom: Any) -> None:
         path = f"{model}/{model}-{version}.edge"
         signed = {"model": model, "version": version, "target": TARGET, "min_agent": "0.1.0", "floor": 0} | custom
         self.targets.targets[path] = TargetFile(
@@ -88,7 +88,7 @@ class Shelf:
         data = self.files.get(path)
         if data is None:
             yield Answer(404, 0, "", iter(()))
-        elif start >= len(data):
+        elif start and start >= len(data):
             yield Answer(416, 0, "", iter(()))
         else:
             yield Answer(206 if start else 200, start, '"e"', self._pieces(path, data, start))
@@ -122,6 +122,7 @@ class HttpShelf:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_args: None  # type: ignore[method-assign]
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 

@@ -1,0 +1,151 @@
+"""The supervisor as the update sees it: requests go out, answers, faults and health come in."""
+
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from edge_agent.control import (
+    MAX_PACKET_BYTES,
+    Done,
+    Fault,
+    Health,
+    News,
+    Request,
+    Retire,
+    Revert,
+    Stage,
+    Switch,
+)
+from edge_agent.watch.trial import Trial
+
+STAGE_S, REQUEST_S = 180.0, 30.0
+"""A request that is not answered within this time has failed."""
+LOOK_S = 0.2
+
+
+@dataclass(slots=True)
+class _Asked:
+    request: Request
+    answer: Done | None = None
+    answered: threading.Event = field(default_factory=threading.Event)
+
+
+class SupervisorSeat:
+    """`edge_agent.update.flow.Seat` over the control socket. The main thread receives, the update's thread asks."""
+
+    def __init__(
+        self,
+        line: socket.socket,
+        *,
+        version: int,
+        probation_s: float,
+        quiet_s: float,
+        on_health: Callable[[Health], None],
+        on_fault: Callable[[Fault], None],
+    ) -> None:
+        """`version` decides now. The callbacks run in the thread that calls `receive`."""
+        self._line, self._version, self._before, self._staged = line, version, version, 0
+        self._probation_s, self._quiet_s = probation_s, quiet_s
+        self._on_health, self._on_fault = on_health, on_fault
+        self._decoder = msgspec.json.Decoder(News)
+        self._asked: deque[_Asked] = deque()
+        self._asking = threading.Lock()
+        self._trial: Trial | None = None
+
+    # --- the main thread -------------------------------------------------------------------------
+
+    def receive(self) -> bool:
+        """Take in everything that the supervisor has said; False when it is gone."""
+        while True:
+            try:
+                packet = self._line.recv(MAX_PACKET_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return True
+            except ConnectionError:
+                return False
+            if not packet:
+                return False
+            self._hear(self._decoder.decode(packet))
+
+    def decided(self, version: int, decisions: int) -> None:
+        """Some decisions of a version have come in."""
+        if trial := self._trial:
+            trial.decided(version, decisions, time.monotonic())
+
+    def _hear(self, news: News) -> None:
+        match news:
+            case Done():
+                self._answer(news)
+            case Health():
+                self._version = news.version
+                self._on_health(news)
+            case Fault():
+                if trial := self._trial:
+                    trial.fault(news.process, news.reason)
+                self._on_fault(news)
+
+    def _answer(self, done: Done) -> None:
+        if not self._asked:
+            return
+        asked = self._asked.popleft()
+        match asked.request:
+            case Switch() if done.ok:
+                self._before, self._version = self._version, self._staged
+            case Revert() if done.ok:
+                self._version = self._before
+            case _:
+                pass
+        asked.answer = done
+        asked.answered.set()
+
+    # --- the update's thread ---------------------------------------------------------------------
+
+    def version(self) -> int:
+        """See `Seat`."""
+        return self._version
+
+    def stage(self, path: Path, model: str, version: int) -> Done:
+        """See `Seat`."""
+        self._staged = version
+        return self._ask(Stage(path=str(path), model=model, version=version), STAGE_S)
+
+    def switch(self) -> Done:
+        """See `Seat`."""
+        return self._ask(Switch(), REQUEST_S)
+
+    def revert(self, reason: str) -> Done:
+        """See `Seat`."""
+        return self._ask(Revert(reason=reason), REQUEST_S)
+
+    def retire(self) -> Done:
+        """See `Seat`."""
+        return self._ask(Retire(), REQUEST_S)
+
+    def probation(self, version: int) -> str:
+        """See `Seat`."""
+        trial = Trial(version, time.monotonic(), self._probation_s, self._quiet_s)
+        self._trial = trial
+        try:
+            while (verdict := trial.verdict(time.monotonic(), self._version)) is None:
+                time.sleep(LOOK_S)
+            return verdict
+        finally:
+            self._trial = None
+
+    def _ask(self, request: Request, timeout_s: float) -> Done:
+        asked = _Asked(request)
+        with self._asking:
+            self._asked.append(asked)
+            try:
+                self._line.send(msgspec.json.encode(request))
+            except OSError as exc:
+                return Done(ok=False, reason=f"the supervisor is gone: {exc}")
+        if not asked.answered.wait(timeout_s) or asked.answer is None:
+            return Done(ok=False, reason=f"the supervisor did not answer within {timeout_s:.0f} s")
+        return asked.answer
