@@ -15,6 +15,8 @@ Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Millis = Annotated[float, msgspec.Meta(ge=0, lt=1e9)]
 """Refuses infinity; msgspec refuses NaN in JSON."""
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
+Nanos = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""Unix time in nanoseconds is about 2**61, more than a `Count` takes."""
 Version = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 Histogram = Annotated[tuple[Count, ...], msgspec.Meta(max_length=256)]
@@ -124,8 +126,8 @@ class Row(Message, frozen=True, kw_only=True):
     """One row of telemetry. Its identity everywhere is (device, outbox_id, seq)."""
 
     seq: Count
-    wall_ns: Count
-    mono_ns: Count
+    wall_ns: Nanos
+    mono_ns: Nanos
     boot_id: str
     clock_ok: bool
     body: msgspec.Raw
