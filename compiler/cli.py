@@ -1,0 +1,108 @@
+"""`edge compile` and `edge evaluate`: words in, results out; the work is in `pipeline.py` and `evaluate.py`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from edge import console
+from edge.errors import BadArgumentError
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def compile_command(
+    model: str,
+    /,
+    *,
+    target: str,
+    data: Path,
+    input: Path | None = None,  # noqa: A002 - the option is called --input
+    labels: Path | None = None,
+    label_column: str = "label",
+    name: str | None = None,
+    model_version: int = 1,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    max_drop: str = "1%",
+    golden_from_data: Flag = False,
+    json: Flag = False,
+) -> None:
+    """Compile a trained classifier into a bundle for one kind of device, and prove what it costs.
+
+    Parameters
+    ----------
+    model
+        Trained model: .pt2, .onnx, .tflite, or file.py:function (it returns an nn.Module and example inputs).
+    target
+        Kind of device; `edge targets` lists them.
+    data
+        Labelled samples: a folder of class folders, an .npz (x, y) or a .csv. Some calibrate, the others are held out.
+    input
+        Input contract as TOML; by default NAME.input.toml beside the model. What is open is listed ready to paste.
+    labels
+        Class names, one a line, in the order of the model's outputs.
+    label_column
+        Column of a .csv that holds the label.
+    name
+        Name of the model in the fleet; by default made of the file name.
+    model_version
+        Version of the model, a whole number from 1.
+    output
+        Bundle to write; by default NAME-VERSION.edge. The report goes beside it.
+    max_drop
+        Accuracy that compiling may cost: 1% or 0.01.
+    golden_from_data
+        Put real samples into the bundle as golden samples, instead of synthetic ones. They will lie on every device.
+    json
+        Print one JSON object.
+    """
+    from compiler.packing import Order
+    from compiler.pipeline import Request, compile_model
+    from compiler.result import to_json
+    from compiler.summary import summarize
+
+    request = Request(
+        model=model,
+        data=data,
+        order=Order(target=target, name=name, version=model_version, output=output),
+        input_file=input,
+        labels_file=labels,
+        label_column=label_column,
+        max_drop=share(max_drop),
+        golden_from_data=golden_from_data,
+    )
+    compiled = compile_model(request, stage=console.progress, warn=lambda text: console.say(f"warning: {text}"))
+    console.emit(to_json(compiled), json=json, text=lambda: summarize(compiled))
+
+
+def evaluate_command(bundle: Path, /, *, data: Path, label_column: str = "label", json: Flag = False) -> None:
+    """Measure every variant of a bundle on labelled samples, as this machine runs it.
+
+    Parameters
+    ----------
+    bundle
+        The .edge file.
+    data
+        Labelled samples, as for `edge compile`; all of them are used.
+    label_column
+        Column of a .csv that holds the label.
+    json
+        Print one JSON object.
+    """
+    from compiler.evaluate import evaluate_bundle
+    from compiler.result import evaluation_to_json
+    from compiler.summary import summarize_evaluation
+
+    evaluation = evaluate_bundle(bundle, data, label_column=label_column, stage=console.progress)
+    console.emit(evaluation_to_json(evaluation), json=json, text=lambda: summarize_evaluation(evaluation))
+
+
+def share(text: str) -> float:
+    """Read `1%` or `0.01`; raises BadArgumentError for anything that is no share."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise BadArgumentError(f"{text!r} is no share", remedy="write --max-drop 1% or --max-drop 0.01")
+    return value

@@ -1,0 +1,151 @@
+"""Golden samples and the drift baseline: what a device checks itself against.
+
+Golden inputs are synthetic unless asked otherwise: coarse random patterns with the mean and spread of the real inputs,
+so that a bundle carries nobody's pictures. Samples with a clear winner are taken, as many classes as there are.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.measure import InputStatistics, Scores
+from edge.arrays import pack_arrays
+from edge.bundle import LIMITS, Baseline, Golden
+from edge.errors import BadModelError
+from edge.manifest import ImageInput, InputContract, SeriesInput, Tolerance, Variant
+from edge.runtimes import Session, run_float
+from edge.statistics import SCORE_EDGES, count, softmax_top1
+
+LARGE_BYTES = 16 * 1024
+"""Inputs above this are described by channel only: their mean and spread by element would say too much of the data."""
+POOL = 256
+SEED = 20_150_731  # any fixed number: the same statistics must give the same samples
+INT8_STEPS = 2
+"""Kernels round an int8 sum differently by one step; the soft-max after it may add another."""
+FLOAT_RTOL = 1e-5
+"""Float sums in another order (NEON, AVX, FMA) differ by about 1e-6 of the largest term; ten times that is allowed.
+A runtime that computes *wrongly* is off by far more: tflite-runtime on dynamic-range models falls from .997 to .100."""
+
+
+def synthetic_inputs(statistics: InputStatistics, channel_axis: int, images: bool) -> NDArray[np.float32]:
+    """Make POOL inputs [POOL, ...] from input statistics alone: mean + std * coarse noise, clipped to what was seen."""
+    rng = np.random.default_rng(SEED)
+    shape = statistics.mean.shape
+    if images or statistics.mean.nbytes > LARGE_BYTES:
+        mean, std = (_spread(values, shape, channel_axis) for values in statistics.per_channel(channel_axis))
+    else:
+        mean, std = statistics.mean, statistics.std
+    pool = [mean + std * rng.uniform(0.5, 2.0) * _coarse_noise(rng, shape, channel_axis) for _ in range(POOL)]
+    return np.asarray(np.clip(np.stack(pool), statistics.low, statistics.high), np.float32)
+
+
+def real_pool(inputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Take the first POOL real inputs (with batch), when the data may go to devices."""
+    return np.stack([x[0] for x in islice(inputs, POOL)]).astype(np.float32)
+
+
+def make_golden(sessions: Sequence[Session], pool: NDArray[np.float32]) -> tuple[Golden, Tolerance]:
+    """Keep samples with a clear winner, class by class; outputs are those of the first session.
+
+    A bundle has one set of golden outputs and one tolerance for all its variants. So samples are taken on which the
+    variants name the same label and differ least, and that difference is added to what runtimes may differ by.
+    """
+    outputs = [np.stack([np.array(run_float(session, x), np.float32).ravel() for x in pool]) for session in sessions]
+    labels = np.stack([one.argmax(axis=1) for one in outputs])
+    alike = np.flatnonzero((labels == labels[0]).all(axis=0))
+    top = np.sort(outputs[0][alike], axis=1)
+    margins = top[:, -1] - top[:, -2]
+    clear = alike[margins >= np.median(margins)] if len(alike) else alike
+    spread = np.max([np.abs(one[clear] - outputs[0][clear]).max(axis=1) for one in outputs], axis=0, initial=0.0)
+    order = clear[_varied(labels[0][clear], spread)][: _room(pool[0], outputs[0][0])]
+    if len(order) == 0:
+        raise BadModelError(
+            f"int8 and float agree on none of {len(pool)} golden samples",
+            remedy="try --golden-from-data; if that fails, they are different functions: compile with --max-drop 0",
+        )
+    kept = [one[order] for one in outputs]
+    atol = max(
+        _allowed(session.variant, one) + float(np.abs(one - kept[0]).max())
+        for session, one in zip(sessions, kept, strict=True)
+    )
+    return Golden(input=pool[order], outputs=kept[0]), Tolerance(atol=_round_up(atol), rtol=FLOAT_RTOL)
+
+
+def make_baseline(scores: Scores, classes: int, statistics: InputStatistics, channel_axis: int) -> Baseline:
+    """Count scores and labels on the held-out samples as a device counts them in the field."""
+    top = [softmax_top1(output) for output in scores.outputs]
+    mean, std = statistics.per_channel(channel_axis)
+    return Baseline(
+        scores=count([value for _, value in top], SCORE_EDGES),
+        labels=np.bincount([label for label, _ in top], minlength=classes).astype(np.int64),
+        input_mean=mean,
+        input_std=std,
+    )
+
+
+def _allowed(variant: Variant, outputs: NDArray[np.float32]) -> float:
+    """What two right runtimes may differ by: INT8_STEPS of the output's scale, or FLOAT_RTOL of its largest value."""
+    if variant.dtype == "float32":
+        return FLOAT_RTOL * float(np.abs(outputs).max())
+    scale = variant.outputs[0].scale
+    # a float output behind int8 arithmetic still moves in about 1/255 of its range
+    return INT8_STEPS * (scale if scale is not None else float(np.ptp(outputs)) / 255)
+
+
+def _room(x: NDArray[np.float32], output: NDArray[np.float32]) -> int:
+    """How many samples the bundle format has room for; raises BadModelError if none."""
+    room = LIMITS.golden_samples
+    while (
+        room
+        and len(pack_arrays({"input": np.stack([x] * room), "outputs": np.stack([output] * room)}))
+        > LIMITS.golden_bytes
+    ):
+        room -= 1
+    if not room:
+        raise BadModelError(
+            f"one input of this model has {x.nbytes // 1024} KiB, and golden samples {LIMITS.golden_bytes // 1024}",
+            remedy="train the network for smaller inputs: a picture of 3 colours fits up to 147 x 147",
+        )
+    return room
+
+
+def _round_up(value: float) -> float:
+    """Three digits are enough, and read better in a manifest."""
+    return float(f"{value * 1.005:.3g}")
+
+
+def channel_axis(contract: InputContract, layout: str | None) -> int:
+    """Axis of a sample (without batch) along which means differ: colours, columns or features."""
+    if isinstance(contract, ImageInput):
+        return 0 if contract.layout == "NCHW" else -1
+    if isinstance(contract, SeriesInput):
+        return 0 if contract.layout == "NCT" else -1
+    return 0 if layout == "NCHW" else -1
+
+
+def _coarse_noise(rng: np.random.Generator, shape: tuple[int, ...], axis: int) -> NDArray[np.float32]:
+    """Blocks of normal noise, 2 to 7 a side: networks react to it more than to white noise, and it packs well."""
+    cells = [side if at == axis % len(shape) else min(side, int(rng.integers(2, 8))) for at, side in enumerate(shape)]
+    noise = rng.standard_normal(cells, np.float32)
+    for at, side in enumerate(shape):
+        noise = np.take(noise, np.arange(side) * cells[at] // side, axis=at)
+    return noise
+
+
+def _spread(values: NDArray[np.float32], shape: tuple[int, ...], axis: int) -> NDArray[np.float32]:
+    sides = [1] * len(shape)
+    sides[axis % len(shape)] = len(values)
+    return np.broadcast_to(values.reshape(sides), shape)
+
+
+def _varied(labels: NDArray[np.int64], spread: NDArray[np.float32]) -> list[int]:
+    """Order indices: of each class the one with the least spread, then the second of each, and so on."""
+    turn: dict[int, int] = {}
+    ranked = []
+    for index in sorted(range(len(labels)), key=lambda index: (float(spread[index]), index)):
+        label = int(labels[index])
+        turn[label] = turn.get(label, -1) + 1
+        ranked.append((turn[label], float(spread[index]), index))
+    return [index for _, _, index in sorted(ranked)]

@@ -1,0 +1,333 @@
+"""What the page shows, as text: every number is formatted here, so that the template only places it."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+
+from compiler.choose import MIN_AGREEMENT, points
+from compiler.report import charts
+from compiler.result import Compiled
+from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput
+
+FLIPS_SHOWN = 24
+THUMB_PIXELS = 112
+RUNTIME_TITLES = {"litert": "LiteRT", "onnxruntime": "ONNX Runtime", "tflite-runtime": "tflite-runtime"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One of the big figures at the top; `tone` is good, doubt or plain."""
+
+    title: str
+    value: str
+    detail: str
+    tone: str = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """One line of the candidates table."""
+
+    runtime: str
+    dtype: str
+    state: str
+    size: str
+    accuracy: str
+    drop: str
+    interval: str
+    agreement: str
+    latency: str
+    spread: str
+    reason: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A sample that float and compiled decide differently; `picture` is a data: URL or empty."""
+
+    where: str
+    truth: str
+    reference: str
+    compiled: str
+    outcome: str
+    picture: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name, a value, and perhaps a word on it."""
+
+    name: str
+    value: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything the template needs."""
+
+    title: str
+    subtitle: str
+    verdict: str
+    sentence: str
+    warnings: Sequence[str]
+    tiles: Sequence[Tile]
+    candidates: Sequence[CandidateRow]
+    scatter: str
+    intervals: str
+    confusion: str
+    by_class: str
+    confusion_note: str
+    flips: Sequence[Flip]
+    flips_total: int
+    judged: str
+    steps: Sequence[Fact]
+    contract_json: str
+    contract_origin: str
+    verified: Sequence[Fact]
+    skipped: Sequence[Fact]
+    provenance: Sequence[Fact]
+    samples_note: str
+    host: str
+    made: str
+
+
+def view_of(compiled: Compiled) -> View:
+    """Format a finished compile."""
+    manifest, main = compiled.manifest, compiled.main
+    quality = main.quality
+    names = [f"{_title(one.candidate.runtime)} {one.candidate.dtype}" for one in compiled.measured]
+    taken = [compiled.choice.main == index for index in range(len(names))]
+    shown = [charts.Point(name, one, chosen) for name, one, chosen in zip(names, compiled.measured, taken, strict=True)]
+    return View(
+        title=f"{manifest.name} {manifest.version}",
+        subtitle=f"{compiled.target.title} · {len(manifest.labels)} classes",
+        verdict=f"{main.candidate.dtype} on {_title(main.candidate.runtime)}",
+        sentence=_sentence(compiled.choice.sentence),
+        warnings=compiled.warnings,
+        tiles=_tiles(compiled),
+        candidates=[_row(compiled, index) for index in _table_order(compiled)],
+        scatter=charts.scatter(shown, quality.reference),
+        intervals=charts.intervals(shown, float(manifest.provenance.recipe["max_drop"])),
+        confusion=charts.confusion(_confusion(compiled), manifest.labels),
+        by_class=charts.by_class(_by_class(compiled)),
+        confusion_note=f"{quality.samples} held-out samples, decided by the compiled model.",
+        flips=_flips(compiled),
+        flips_total=int((compiled.reference.predicted != compiled.judged.scores.predicted).sum()),
+        judged=f"{compiled.judged.candidate.dtype} on {_title(compiled.judged.candidate.runtime)}",
+        steps=_steps(manifest.input),
+        contract_json=msgspec.json.format(msgspec.json.encode(manifest.input), indent=2).decode(),
+        contract_origin=compiled.resolved.origin,
+        verified=_verified(compiled),
+        skipped=[Fact(f"{one.dtype} on {_title(one.runtime)}", one.reason) for one in compiled.skipped],
+        provenance=_provenance(compiled),
+        samples_note=(
+            f"{len(compiled.samples)} samples, split by a hash of their content: {len(compiled.split.calibration)} "
+            f"calibrated, {quality.samples} were held out and measured. Duplicates lie on one side."
+        ),
+        host=main.timing.core,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def _tiles(compiled: Compiled) -> list[Tile]:
+    main, quality = compiled.main, compiled.main.quality
+    floats = [len(one.candidate.data) for one in compiled.measured if one.candidate.dtype == "float32"]
+    size = len(main.candidate.data)
+    smaller = (
+        f"{max(floats) / size:.1f}x smaller than float"
+        if floats and max(floats) > 1.05 * size
+        else "the float model's size"
+    )
+    proved = quality.ci95[1] <= float(compiled.manifest.provenance.recipe["max_drop"])
+    return [
+        Tile("Accuracy", f"{quality.compiled:.1%}", f"float {quality.reference:.1%}, n = {quality.samples}"),
+        Tile(
+            "Drop",
+            points(quality.drop).replace(" points", " pt"),
+            f"95 % interval {100 * quality.ci95[0]:+.2f} to {100 * quality.ci95[1]:+.2f}",
+            "good" if proved else "doubt",
+        ),
+        Tile(
+            "Same decision",
+            f"{quality.agreement:.1%}",
+            f"as the float model; {MIN_AGREEMENT:.0%} wanted",
+            "good" if quality.agreement >= MIN_AGREEMENT else "doubt",
+        ),
+        Tile("Size", _bytes(size), smaller),
+        Tile(
+            "Latency here",
+            _ms(main.timing.ms),
+            f"{_ms(main.timing.low)} to {_ms(main.timing.high)}, one thread of this workstation",
+        ),
+    ]
+
+
+def _table_order(compiled: Compiled) -> list[int]:
+    rest = [index for index in range(len(compiled.measured)) if index not in compiled.choice.taken]
+    return [*compiled.choice.taken, *rest]
+
+
+def _row(compiled: Compiled, index: int) -> CandidateRow:
+    one, choice = compiled.measured[index], compiled.choice
+    quality, timing = one.quality, one.timing
+    return CandidateRow(
+        runtime=_title(one.candidate.runtime),
+        dtype=one.candidate.dtype,
+        state="runs" if index == choice.main else "fallback" if index == choice.fallback else "",
+        size=_bytes(len(one.candidate.data)),
+        accuracy=f"{quality.compiled:.2%}",
+        drop=f"{100 * quality.drop:+.2f}",
+        interval=f"{100 * quality.ci95[0]:+.2f} to {100 * quality.ci95[1]:+.2f}",
+        agreement=f"{quality.agreement:.2%}",
+        latency=_ms(timing.ms),
+        spread=f"{_ms(timing.low)} to {_ms(timing.high)}",
+        reason=_sentence(choice.reasons[index]),
+        note=_sentence(one.candidate.note),
+    )
+
+
+def _confusion(compiled: Compiled) -> "charts.Counts":
+    classes = len(compiled.manifest.labels)
+    truth = compiled.samples.labels[list(compiled.split.held_out)]
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (truth, compiled.main.scores.predicted), 1)
+    return counts
+
+
+def _by_class(compiled: Compiled) -> list[charts.ClassRow]:
+    truth = compiled.samples.labels[list(compiled.split.held_out)]
+    rows = []
+    for index, name in enumerate(compiled.manifest.labels):
+        of_class = truth == index
+        if of_class.any():
+            before = float(compiled.reference.correct[of_class].mean())
+            after = float(compiled.judged.scores.correct[of_class].mean())
+            rows.append(charts.ClassRow(name, before, after, int(of_class.sum())))
+    return rows
+
+
+def _flips(compiled: Compiled) -> list[Flip]:
+    labels = compiled.manifest.labels
+    before, after = compiled.reference.predicted, compiled.judged.scores.predicted
+    flips = []
+    for at in np.flatnonzero(before != after)[:FLIPS_SHOWN]:
+        index = compiled.split.held_out[at]
+        truth = int(compiled.samples.labels[index])
+        outcome = "lost" if before[at] == truth else "gained" if after[at] == truth else "wrong either way"
+        flips.append(
+            Flip(
+                where=compiled.samples.where[index],
+                truth=labels[truth],
+                reference=labels[int(before[at])],
+                compiled=labels[int(after[at])],
+                outcome=outcome,
+                picture=_thumbnail(compiled, index) if compiled.samples.pictures else "",
+            )
+        )
+    return flips
+
+
+def _thumbnail(compiled: Compiled, index: int) -> str:
+    """Return the picture as a small PNG in a data: URL; enlarged without smoothing, so that pixels can be seen."""
+    import cv2
+
+    picture = compiled.samples.raw(index)
+    scale = THUMB_PIXELS / max(picture.shape[:2])
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)
+    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", small)[1].tobytes()).decode()
+
+
+def _steps(contract: InputContract) -> list[Fact]:
+    if isinstance(contract, ImageInput):
+        how = {"stretch": "stretched", "crop": "cropped in the middle", "letterbox": "fitted with a border"}[
+            contract.resize
+        ]
+        return [
+            Fact("Picture", "8-bit", "from a camera or a file"),
+            Fact("Size", f"{contract.width} × {contract.height}", how),
+            Fact("Colour", contract.colour, f"in layout {contract.layout}"),
+            Fact("Scale", f"× {_number(contract.scale)}", "of the 0..255 pixel"),
+            *_normalization(contract.mean, contract.std),
+        ]
+    if isinstance(contract, SeriesInput):
+        return [
+            Fact(
+                "Columns",
+                str(len(contract.columns)),
+                ", ".join(contract.columns[:6]) + (" ..." if len(contract.columns) > 6 else ""),
+            ),
+            Fact("Window", f"{contract.window} rows", f"a new one every {contract.stride} rows"),
+            *_normalization(contract.mean, contract.std),
+            Fact("Layout", contract.layout, "N sample, T time, C or F columns"),
+        ]
+    assert isinstance(contract, TensorInput)  # noqa: S101 - narrows the union
+    return [
+        Fact("Tensor", " × ".join(map(str, contract.shape)), "float32, taken as it is: features are made elsewhere")
+    ]
+
+
+def _normalization(mean: Sequence[float], std: Sequence[float]) -> list[Fact]:
+    return [
+        Fact(
+            "Minus mean", ", ".join(map(_number, mean[:4])), "for each channel" if len(mean) > 1 else "for all channels"
+        ),
+        Fact(
+            "Divided by std",
+            ", ".join(map(_number, std[:4])),
+            "for each channel" if len(std) > 1 else "for all channels",
+        ),
+    ]
+
+
+def _verified(compiled: Compiled) -> list[Fact]:
+    return [
+        Fact(
+            f"{one.dtype} on {_title(one.runtime)}",
+            "reproduces the golden samples" if one.holds else "does not reproduce the golden samples",
+            f"largest deviation {one.max_error:.2g}, allowed {compiled.manifest.golden.atol:.2g}"
+            + (f"; {one.note}" if one.note else ""),
+        )
+        for one in compiled.verified
+    ]
+
+
+def _provenance(compiled: Compiled) -> list[Fact]:
+    provenance = compiled.manifest.provenance
+    return [
+        Fact("Model", provenance.source_sha256, "sha256 of its content"),
+        Fact("Data", provenance.data_sha256, "sha256 of contents and labels"),
+        *[
+            Fact(variant.file, variant.sha256, f"sha256, {_bytes(variant.size_bytes)}")
+            for variant in compiled.manifest.variants
+        ],
+        *[Fact(name.replace("_", " ").capitalize(), value) for name, value in sorted(provenance.recipe.items())],
+        Fact("Tools", ", ".join(f"{tool} {version}" for tool, version in sorted(provenance.tools.items()))),
+    ]
+
+
+def _title(runtime: str) -> str:
+    return RUNTIME_TITLES.get(runtime, runtime)
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:] if not text.startswith(("int8", "float32")) else text
+    return text + "." if text and not text.endswith((".", "!")) else text
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 1024:.1f} KiB"
+
+
+def _ms(ms: float) -> str:
+    return f"{ms * 1000:.0f} µs" if ms < 1 else f"{ms:.2f} ms" if ms < 10 else f"{ms:.1f} ms"
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"

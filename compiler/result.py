@@ -1,0 +1,140 @@
+"""What compiling found out: the report and `--json` are made of this, and only this."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compiler.candidate import Skipped
+from compiler.choose import Choice
+from compiler.contract import Resolved
+from compiler.dataset import Samples
+from compiler.evaluate import Evaluation
+from compiler.measure import Measured, Scores
+from compiler.split import Split
+from compiler.verify import Verified
+from edge.manifest import Manifest
+from edge.target import Target
+
+Json = dict[str, Any]  # leaves this module as one JSON object only
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compiled:
+    """One finished `edge compile`."""
+
+    bundle: Path
+    size_bytes: int
+    manifest: Manifest
+    target: Target
+    resolved: Resolved
+    samples: Samples = field(repr=False)
+    split: Split = field(repr=False)
+    reference: Scores = field(repr=False)
+    measured: tuple[Measured, ...]
+    skipped: tuple[Skipped, ...]
+    choice: Choice
+    verified: tuple[Verified, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+
+    @property
+    def main(self) -> Measured:
+        """The candidate that runs."""
+        return self.measured[self.choice.main]
+
+    @property
+    def judged(self) -> Measured:
+        """The candidate whose changed decisions are worth a look: the main one, or the int8 one it was preferred to."""
+        int8 = [one for one in self.measured if one.candidate.dtype == "int8"]
+        return self.main if self.main in int8 or not int8 else int8[0]
+
+    @property
+    def report(self) -> Path:
+        """Folder of report.html and report.json."""
+        return report_folder(self.bundle)
+
+
+def report_folder(bundle: Path) -> Path:
+    """`NAME-VERSION.report` beside `NAME-VERSION.edge`."""
+    return bundle.with_suffix(".report")
+
+
+def to_json(compiled: Compiled) -> Json:
+    """Build the object that `edge compile --json` prints."""
+    main = compiled.main
+    return {
+        "bundle": str(compiled.bundle),
+        "chosen": {"runtime": main.candidate.runtime, "dtype": main.candidate.dtype},
+        "quality": _quality(main),
+        "size_bytes": compiled.size_bytes,
+        "latency": [_latency(one) for one in (compiled.measured[index] for index in compiled.choice.taken)],
+        "candidates": [
+            {
+                "runtime": one.candidate.runtime,
+                "dtype": one.candidate.dtype,
+                "size_bytes": len(one.candidate.data),
+                "note": one.candidate.note,
+                "quality": _quality(one),
+                "latency": _latency(one),
+                "taken": index in compiled.choice.taken,
+                "reason": reason,
+            }
+            for index, (one, reason) in enumerate(zip(compiled.measured, compiled.choice.reasons, strict=True))
+        ],
+        "skipped": [{"runtime": one.runtime, "dtype": one.dtype, "reason": one.reason} for one in compiled.skipped],
+        "classes": list(compiled.samples.classes),
+        "verified": [
+            {"runtime": one.runtime, "dtype": one.dtype, "max_error": one.max_error, "holds": one.holds}
+            for one in compiled.verified
+        ],
+        "warnings": list(compiled.warnings),
+        "report": str(compiled.report / "report.html"),
+        "seconds": round(compiled.seconds, 1),
+    }
+
+
+def evaluation_to_json(evaluation: Evaluation) -> Json:
+    """Build the object that `edge evaluate --json` prints."""
+    return {
+        "bundle": str(evaluation.bundle.path),
+        "samples": len(evaluation.variants[0].scores.correct),
+        "yardstick": {"runtime": evaluation.yardstick.runtime, "dtype": evaluation.yardstick.dtype},
+        "variants": [
+            {
+                "runtime": one.variant.runtime,
+                "dtype": one.variant.dtype,
+                "metric": "accuracy",
+                "value": one.scores.accuracy,
+                "agreement": one.agreement,
+                "p50_ms": one.timing.ms,
+            }
+            for one in evaluation.variants
+        ],
+        "missing": list(evaluation.missing),
+    }
+
+
+def _quality(one: Measured) -> Json:
+    quality = one.quality
+    return {
+        "metric": quality.metric,
+        "float": quality.reference,
+        "compiled": quality.compiled,
+        "drop": quality.drop,
+        "ci95": list(quality.ci95),
+        "agreement": quality.agreement,
+        "samples": quality.samples,
+    }
+
+
+def _latency(one: Measured) -> Json:
+    timing = one.timing
+    return {
+        "core": timing.core,
+        "runtime": one.candidate.runtime,
+        "dtype": one.candidate.dtype,
+        "kind": "measured",
+        "ms": timing.ms,
+        "low": timing.low,
+        "high": timing.high,
+    }

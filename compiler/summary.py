@@ -1,0 +1,96 @@
+"""The few lines that a person gets on stdout."""
+
+import shutil
+import sys
+from io import StringIO
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from compiler.evaluate import Evaluation
+from compiler.result import Compiled
+
+CLASSES_SHOWN = 12
+
+
+def summarize(compiled: Compiled) -> str:
+    """A table of the candidates, the reason for the choice, and where everything lies."""
+    table = _table("", "candidate", "size", "accuracy", "lost, 95 %", "same decision", "latency here")
+    for index, one in enumerate(compiled.measured):
+        role = "runs" if index == compiled.choice.main else "fallback" if index == compiled.choice.fallback else ""
+        quality, timing = one.quality, one.timing
+        table.add_row(
+            role,
+            f"{one.candidate.runtime} {one.candidate.dtype}",
+            kib(len(one.candidate.data)),
+            f"{quality.compiled:.2%}",
+            f"{100 * quality.drop:+.2f} ({100 * quality.ci95[0]:+.2f}..{100 * quality.ci95[1]:+.2f})",
+            f"{quality.agreement:.2%}",
+            f"{timing.ms:.3f} ms ({timing.low:.3f}..{timing.high:.3f})",
+            style="bold" if role == "runs" else "dim" if not role else "",
+        )
+    quality = compiled.main.quality
+    left_out = [
+        f"{one.candidate.dtype} on {one.candidate.runtime}: {reason}"
+        for index, (one, reason) in enumerate(zip(compiled.measured, compiled.choice.reasons, strict=True))
+        if index != compiled.choice.main
+    ]
+    built = [f"{one.dtype} on {one.runtime} was not built: {one.reason}" for one in compiled.skipped]
+    lines = [
+        f"float model {quality.reference:.2%} on {quality.samples} held-out samples; "
+        f"input from {compiled.resolved.origin}",
+        f"classes: {_classes(compiled.manifest.labels)}",
+        f"chosen: {compiled.choice.sentence}",
+        *left_out,
+        *built,
+        f"wrote {compiled.bundle} ({kib(compiled.size_bytes)}) and {compiled.report / 'report.html'}",
+    ]
+    return render(Group(table, *(Text(line) for line in lines)))
+
+
+def summarize_evaluation(evaluation: Evaluation) -> str:
+    """A table of the variants."""
+    manifest = evaluation.bundle.manifest
+    table = _table("variant", "accuracy", "same decision", "latency here")
+    for one in evaluation.variants:
+        table.add_row(
+            f"{one.variant.runtime} {one.variant.dtype}",
+            f"{one.scores.accuracy:.2%}",
+            f"{one.agreement:.2%}",
+            f"{one.timing.ms:.3f} ms ({one.timing.low:.3f}..{one.timing.high:.3f})",
+        )
+    count = len(evaluation.variants[0].scores.correct)
+    yardstick = evaluation.yardstick
+    lines = [
+        f"{manifest.name} version {manifest.version} on {count} samples; decisions compared with those of "
+        f"{yardstick.dtype} on {yardstick.runtime}",
+        *evaluation.missing,
+    ]
+    return render(Group(table, *(Text(line) for line in lines)))
+
+
+def render(content: RenderableType) -> str:
+    """Return what rich would print on stdout, coloured only on a terminal."""
+    terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if terminal else 120
+    text = StringIO()
+    Console(file=text, force_terminal=terminal, width=max(width, 100)).print(content, soft_wrap=False)
+    return text.getvalue().rstrip()
+
+
+def kib(size_bytes: int) -> str:
+    """Write a size as KiB or MiB."""
+    return f"{size_bytes / 2**20:.1f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 1024:.1f} KiB"
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in titles:
+        table.add_column(title, justify="left" if title in {"", "candidate", "variant"} else "right", no_wrap=True)
+    return table
+
+
+def _classes(names: tuple[str, ...]) -> str:
+    shown = [f"{index} {name}" for index, name in enumerate(names[:CLASSES_SHOWN])]
+    return ", ".join(shown) + (f" ... {len(names) - 1} {names[-1]}" if len(names) > CLASSES_SHOWN else "")
