@@ -5,6 +5,7 @@ A command prints its result on stdout and everything else on stderr. It returns 
 
 import difflib
 import os
+import select
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -154,12 +155,12 @@ def _report(failure: Failure, exc: BaseException, tokens: list[str], verbosity: 
 
 def _reader_is_gone() -> bool:
     """Whether stdout is the broken pipe (`edge targets | head`); then nothing is written there any more."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # a closed reader is reported unasked
+    if not any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 if __name__ == "__main__":
