@@ -1,0 +1,178 @@
+"""The HTTP API on `DIR/admin.sock`: thin handlers over `Control`. `ROUTES` is the whole of it.
+
+Who can open the socket (mode 0600) is trusted; the web process lets others in with the token. Answers are JSON Structs
+of `fleet.answers`; every failure is a `Problem`.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from edge.errors import (
+    BadArgumentError,
+    BadBundleError,
+    BadMessageError,
+    DiskFullError,
+    EdgeError,
+    FileMissingError,
+    TrustError,
+)
+from edge.messages import decode
+from edge.topics import is_id
+from fleet.answers import EnrolRequest, MovedOnError, Problem, RolloutRequest
+from fleet.control import Control
+from fleet.repository import MAX_TARGETS_BYTES
+
+T = TypeVar("T")
+Handler = Callable[[Control, Request], Awaitable[object]]
+MAX_BODY_BYTES = 8 << 20
+"""Of a JSON request; bundles and reports have their own limits and are streamed."""
+STATUS: tuple[tuple[type[EdgeError], int], ...] = (
+    (MovedOnError, 409),
+    (FileMissingError, 404),
+    (TrustError, 403),
+    (DiskFullError, 507),
+    (BadArgumentError, 400),
+    (BadMessageError, 400),
+    (BadBundleError, 400),
+    (EdgeError, 422),
+)
+"""HTTP status by error; the first that fits."""
+_LOG = logging.getLogger("fleet.api")
+
+
+async def get_status(control: Control, _: Request) -> object:
+    """Devices, rollouts, bundles."""
+    return await run_in_threadpool(control.status, time.time())
+
+
+async def get_metadata(control: Control, _: Request) -> object:
+    """Root and targets in force."""
+    return await run_in_threadpool(control.trust_state)
+
+
+async def post_device(control: Control, request: Request) -> object:
+    """Enrol."""
+    wanted = decode(EnrolRequest, await _body(request, MAX_BODY_BYTES))
+    return await run_in_threadpool(control.enrol, wanted.device)
+
+
+async def put_bundle(control: Control, request: Request) -> object:
+    """Upload a bundle."""
+    await control.artifacts.receive(request.path_params["sha256"], _chunks(request))
+    return {}
+
+
+async def put_report(control: Control, request: Request) -> object:
+    """Upload one file of a report."""
+    model, version = request.path_params["model"], request.path_params["version"]
+    if not is_id(model) or not 0 < version < 2**31:
+        raise BadArgumentError(f"no bundle can be {model}-{version}", remedy="name a model and its version")
+    await control.artifacts.receive_report(model, version, request.path_params["file"], _chunks(request))
+    return {}
+
+
+async def post_targets(control: Control, request: Request) -> object:
+    """Put signed targets in force."""
+    await run_in_threadpool(control.publish, await _body(request, MAX_TARGETS_BYTES), time.time())
+    return {}
+
+
+async def get_rollouts(control: Control, _: Request) -> object:
+    """Every rollout."""
+    return await run_in_threadpool(control.rollouts)
+
+
+async def post_rollout(control: Control, request: Request) -> object:
+    """Start a rollout."""
+    wanted = decode(RolloutRequest, await _body(request, MAX_BODY_BYTES))
+    return await run_in_threadpool(control.start_rollout, wanted, time.time())
+
+
+async def get_rollout(control: Control, request: Request) -> object:
+    """One rollout."""
+    return await run_in_threadpool(control.rollout, request.path_params["id"])
+
+
+async def post_action(control: Control, request: Request) -> object:
+    """Pause, resume or abort."""
+    action = request.path_params["action"]
+    if action not in ("pause", "resume", "abort"):
+        raise FileMissingError(f"a rollout cannot {action!r}", remedy="pause, resume or abort it")
+    return await run_in_threadpool(control.act, request.path_params["id"], action, time.time())
+
+
+ROUTES: tuple[tuple[str, str, Handler], ...] = (
+    ("GET", "/api/status", get_status),
+    ("GET", "/api/metadata", get_metadata),
+    ("POST", "/api/devices", post_device),
+    ("PUT", "/api/bundles/{sha256}", put_bundle),
+    ("PUT", "/api/reports/{model}/{version:int}/{file}", put_report),
+    ("POST", "/api/targets", post_targets),
+    ("GET", "/api/rollouts", get_rollouts),
+    ("POST", "/api/rollouts", post_rollout),
+    ("GET", "/api/rollouts/{id}", get_rollout),
+    ("POST", "/api/rollouts/{id}/{action}", post_action),
+)
+
+
+def make_api(control: Control) -> Starlette:
+    """The ASGI application."""
+    routes = [Route(path, _endpoint(control, handler), methods=[method]) for method, path, handler in ROUTES]
+    return Starlette(routes=routes, exception_handlers={HTTPException: _http_problem})
+
+
+def problem_response(error: EdgeError) -> Response:
+    """An error as its JSON answer."""
+    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    body = Problem(error=type(error).__name__, problem=error.problem, remedy=error.remedy)
+    return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+
+def _endpoint(control: Control, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            answer = await handler(control, request)
+        except EdgeError as exc:
+            return problem_response(exc)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception:  # noqa: BLE001  # logged; one bad request must not end the service
+            _LOG.exception("%s %s failed", request.method, request.url.path)
+            body = Problem(error="FleetError", problem="the service failed", remedy="see the log of `edge fleet serve`")
+            return Response(msgspec.json.encode(body), 500, media_type="application/json")
+        return Response(msgspec.json.encode(answer), media_type="application/json")
+
+    return endpoint
+
+
+async def _http_problem(_: Request, exc: Exception) -> Response:
+    status = exc.status_code if isinstance(exc, HTTPException) else 500
+    detail = exc.detail if isinstance(exc, HTTPException) else "failed"
+    body = Problem(
+        error="BadArgumentError", problem=f"no such request: {detail}", remedy="see the routes in docs/fleet.md"
+    )
+    return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+
+async def _body(request: Request, limit_bytes: int) -> bytes:
+    parts = bytearray()
+    async for chunk in request.stream():
+        parts += chunk
+        if len(parts) > limit_bytes:
+            raise BadMessageError(f"the request exceeds {limit_bytes} bytes", remedy="send less at once")
+    return bytes(parts)
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    async for chunk in request.stream():
+        yield chunk
