@@ -15,8 +15,10 @@ DownKind = Literal["desired", "ack"]
 UP_KINDS: tuple[str, ...] = get_args(UpKind)
 DOWN_KINDS: tuple[str, ...] = get_args(DownKind)
 
-ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-"""Tenants, devices and model names: safe in a topic, a file name and a URL."""
+ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$(?!\n)"
+"""Tenants, devices and model names: safe in a topic, a file name, a URL and a line.
+
+`$` alone would let a newline follow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Artifacts:
 
     async def receive(self, sha256: str, chunks: AsyncIterator[bytes]) -> None:
         """Keep an uploaded bundle until targets that name it arrive. Raises BadMessageError, BadBundleError."""
-        if not _SHA256.match(sha256):
+        if not _SHA256.fullmatch(sha256):
             raise BadArgumentError("the upload must say its SHA-256", remedy="PUT /api/bundles/<64 hex digits>")
         part = self._folder.incoming / f"{secrets.token_hex(8)}.part"
         try:
@@ -72,7 +72,7 @@ class Artifacts:
     async def receive_report(self, model: str, version: int, name: str, chunks: AsyncIterator[bytes]) -> None:
         """Keep one file of a compiler's report."""
         folder = self._folder.reports / f"{model}-{version}"
-        if not _REPORT_FILE.match(name):
+        if not _REPORT_FILE.fullmatch(name):
             raise BadArgumentError(f"{name!r} cannot name a report file", remedy="use letters, digits, . - and _")
         folder.mkdir(parents=True, exist_ok=True)
         if len(list(folder.iterdir())) >= MAX_REPORT_FILES:

@@ -23,7 +23,7 @@ class FleetConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     format: Annotated[int, msgspec.Meta(ge=1, le=1)] = 1
     tenant: Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
-    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:-]{0,252}$")]
+    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:-]{0,252}$(?!\n)")]
     """Name or address under which devices reach this machine."""
 
 

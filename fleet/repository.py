@@ -62,7 +62,7 @@ def target_path(model: str, version: int) -> str:
 
 def is_target_path(text: str) -> bool:
     """Say whether `text` may name a bundle."""
-    return _TARGET.match(text) is not None
+    return _TARGET.fullmatch(text) is not None
 
 
 def signed_bundles(targets: Targets) -> dict[str, SignedBundle]:

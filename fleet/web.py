@@ -83,7 +83,7 @@ def device_app(folder: FleetFolder) -> Starlette:
         if not admitted(request):
             return _unauthorised()
         path = folder.metadata / name
-        if not _METADATA.match(name) or not path.is_file():
+        if not _METADATA.fullmatch(name) or not path.is_file():
             return PlainTextResponse("not found\n", 404)
         return FileResponse(path, media_type="application/json", headers={"cache-control": "no-cache"})
 
@@ -115,7 +115,7 @@ def people_app(folder: FleetFolder, settings: ServiceSettings) -> ASGIApp:
     async def report(request: Request) -> Response:
         bundle, name = request.path_params["bundle"], request.path_params["name"]
         path = folder.reports / bundle / name
-        if not (_REPORT.match(bundle) and _REPORT.match(name) and path.is_file()):
+        if not (_REPORT.fullmatch(bundle) and _REPORT.fullmatch(name) and path.is_file()):
             return PlainTextResponse("not found\n", 404)
         return FileResponse(path, headers=_REPORT_HEADERS)
 
