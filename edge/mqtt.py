@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 MIN_DELAY_S, MAX_DELAY_S = 1, 60
+"""Of a reconnect: it starts between half a second and MIN_DELAY_S * 3, and doubles up to at most MAX_DELAY_S."""
 MAX_IN_FLIGHT = 20
 """Messages of QoS 1 sent and not yet acknowledged; paho queues the others."""
 
@@ -142,7 +143,7 @@ class MqttClient:
         client.suppress_exceptions = True  # ours are logged below; paho's thread must not end
         client.max_inflight_messages_set(MAX_IN_FLIGHT)
         # devices that a broker lost all at once must not come back all at once
-        client.reconnect_delay_set(MIN_DELAY_S, MAX_DELAY_S // 2 + random.randrange(MAX_DELAY_S // 2))
+        client.reconnect_delay_set(_between(MIN_DELAY_S / 2, MIN_DELAY_S * 3), _between(MAX_DELAY_S / 2, MAX_DELAY_S))
         client.on_connect, client.on_disconnect = self._connected, self._disconnected
         client.on_connect_fail, client.on_message = self._unreachable, self._received
         return client
@@ -154,7 +155,7 @@ class MqttClient:
             self._refusal = f"it answers {str(reason).lower()}"
         else:
             self._guarded(self._on_connect)
-            self._answered.set()
+        self._answered.set()  # a refusal is an answer too: waiting longer changes no password
 
     def _disconnected(self, _client: "Client", _data: object, _flags: object, reason: Any, _properties: object) -> None:  # noqa: ANN401
         if self._on_disconnect is not None:
@@ -174,3 +175,7 @@ class MqttClient:
             callback(*arguments)
         except Exception:
             log.exception("a callback failed")
+
+
+def _between(low: float, high: float) -> Any:  # noqa: ANN401 - paho's types ask for int, its code takes fractions
+    return random.uniform(low, high)
