@@ -10,7 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 logger = logging.getLogger("edgewright.compiler")
 
@@ -49,7 +49,8 @@ def stdout_to_stderr() -> Iterator[None]:
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # where sys.stdout is no longer descriptor 1 (notebooks, tests)
+            yield
     finally:
         _flush()
         os.dup2(kept, 1)

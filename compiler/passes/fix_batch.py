@@ -18,7 +18,7 @@ class FixBatch(ir.passes.InPlacePass):
         modified = False
         for value in model.graph.inputs:
             if value.shape and not isinstance(value.shape[0], int):
-                value.shape[0] = self.size
+                value.shape = ir.Shape([self.size, *value.shape[1:]])  # shapes may be shared and frozen
                 modified = True
         if modified:
             self._forget_inner_shapes(model.graph)
