@@ -17,11 +17,12 @@ import msgspec
 
 from edge.errors import AgentError, EdgeError
 from edge.manifest import InputContract
+from edge_agent.specs import Spec
 
 BEAT_S = 0.5
 """A process speaks at least this often."""
 MAX_PACKET_BYTES = 65536
-SpecT = TypeVar("SpecT", bound=msgspec.Struct)
+SpecT = TypeVar("SpecT", bound=Spec)
 _PR_SET_PDEATHSIG = 1  # Source: prctl(2)
 
 
@@ -59,6 +60,7 @@ class LoopReady(Packet, frozen=True, kw_only=True):
     version: int
     p95_us: float
     contract: InputContract
+    labels: tuple[str, ...]
 
 
 class CaptureBeat(Packet, frozen=True, kw_only=True):
@@ -153,16 +155,13 @@ class Link:
         return True
 
 
-def start_child(kind: type[SpecT], link_fd: Callable[[SpecT], int], run: Callable[[SpecT, Link], None]) -> None:
-    """Run one process of the agent: spec from the command line, errors to the supervisor.
+def start_child(kind: type[SpecT], run: Callable[[SpecT, Link], None]) -> None:
+    """Run one process of the agent: spec (of type `kind`, JSON in argv[1]) in, errors to the supervisor.
 
-    Args:
-        kind: Struct that argv[1] holds as JSON.
-        link_fd: where in it the descriptor of the line is.
-        run: returns when the process shall end.
+    `run` returns when the process shall end, at the latest when its link is no longer open.
     """
     spec = msgspec.json.decode(sys.argv[1], type=kind)
-    link = Link(socket.socket(fileno=link_fd(spec)))
+    link = Link(socket.socket(fileno=spec.link_fd))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor decides what it means
     signal.signal(signal.SIGTERM, lambda *_: link.hang_up())
     try:

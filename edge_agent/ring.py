@@ -6,6 +6,7 @@ the announced slot and checks that the id is still the one announced. Nobody eve
 """
 
 import fcntl
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,8 @@ class _Views:
         key = (slot, shape, dtype)
         view = self._known.get(key)
         if view is None:
-            view = np.ndarray(shape, DTYPES[dtype], buffer=self._memory.map, offset=self._memory.offset(slot))
+            axes = tuple(length for length in shape if length)
+            view = np.ndarray(axes, DTYPES[dtype], buffer=self._memory.map, offset=self._memory.offset(slot))
             self._known[key] = view
         return view
 
@@ -51,7 +53,7 @@ class RingWriter:
     def begin(self, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> Frame | None:
         """Claim a slot and return it as an array of up to 3 axes; None when every slot is being read."""
         full, code = _three(shape), DTYPES.index(dtype)
-        size = full[0] * full[1] * full[2] * _ITEM_BYTES[code]
+        size = prod(shape) * _ITEM_BYTES[code]
         if size > self._memory.slot_bytes:
             raise AgentError(
                 f"a frame of {shape} needs {size} bytes, a slot of the ring has {self._memory.slot_bytes}",
@@ -62,7 +64,7 @@ class RingWriter:
             if self._memory.claim(slot, fcntl.F_WRLCK):
                 self._memory.clear(slot)
                 self._claimed = (slot, full, code)
-                return self._views.get(slot, full, code).reshape(shape)
+                return self._views.get(slot, full, code)
         return None
 
     def commit(self, frame: int, captured_ns: int) -> int:
@@ -90,7 +92,7 @@ class RingReader:
         self._views = _Views(memory)
 
     def claim(self, slot: int, frame: int) -> Frame | None:
-        """Return the announced frame in place, [height, width, channels]; None when a newer one took its slot."""
+        """Return the announced frame in place, as it was written; None when a newer one took its slot."""
         if not self._memory.claim(slot, fcntl.F_RDLCK):
             return None
         found, _, height, width, channels, dtype = self._memory.header(slot)
@@ -105,9 +107,10 @@ class RingReader:
 
 
 def _three(shape: tuple[int, ...]) -> _Shape:
+    """Axes that are missing are 0, so that a reader sees as many as were written."""
     if len(shape) == 3:
         return shape
     if not 1 <= len(shape) <= 3:
         raise ValueError(f"a frame has 1 to 3 axes, got {shape}")
-    height, width, channels = (*shape, 1, 1)[:3]
+    height, width, channels = (*shape, 0, 0)[:3]
     return height, width, channels

@@ -63,7 +63,7 @@ def test_rows_of_features_travel_as_float32(ring: int) -> None:
     rows[...] = 0.5
     frame = reader.claim(writer.commit(1, 0), 1)
     assert frame is not None
-    assert (frame.dtype, frame.shape) == (np.float32, (49, 10, 1))
+    assert (frame.dtype, frame.shape) == (np.float32, (49, 10))
     assert (frame == 0.5).all()
 
 

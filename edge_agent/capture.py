@@ -1,0 +1,165 @@
+"""The capture process: from a source into the ring, at a fixed rate, every frame stamped when it was captured.
+
+It asks the source for exactly the model's size, and resizes only where the source cannot deliver it, so that the loop
+need not. A source that breaks off is opened again, with growing pauses.
+"""
+
+import select
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import picture
+from edge.errors import SourceError
+from edge.manifest import ImageInput
+from edge_agent import sources
+from edge_agent.backoff import Backoff
+from edge_agent.channels import Publication, send
+from edge_agent.link import BEAT_S, Act, CaptureBeat, Ended, Link, die_with, start_child
+from edge_agent.plugins import load_class, read_options
+from edge_agent.rate import Ratekeeper
+from edge_agent.ring import RingWriter
+from edge_agent.ring_memory import RingMemory
+from edge_agent.sources import Picture, Source
+from edge_agent.sources.opencv import load_cv2
+from edge_agent.specs import CaptureSpec, Chosen
+
+
+def run(spec: CaptureSpec, link: Link) -> None:
+    """Main path: wait for the tick, read a picture, put it into the ring, publish it."""
+    die_with(spec.parent)
+    camera = Camera(open_source(spec.source), spec.fps)
+    press = Press(spec)
+    rate = Ratekeeper(spec.fps)
+    while link.open:
+        if not camera.live:
+            select.select([link.fileno()], [], [], min(BEAT_S, rate.wait_s(time.monotonic_ns())))
+        for order in link.orders():
+            if isinstance(order, Act):
+                press.act(order)
+        if camera.tried and link.beat_due():
+            link.say(CaptureBeat(frame=press.frame, dropped=press.dropped, trouble=camera.trouble))
+        if not camera.live and rate.wait_s(time.monotonic_ns()) > 0:
+            continue
+        shot = camera.read(press)
+        if camera.ended:
+            break
+        if shot is None:
+            select.select([link.fileno()], [], [], camera.pause_s())
+        elif rate.due(time.monotonic_ns()):  # a live source is read at its own pace, so that nothing old piles up
+            press.publish(shot)
+    if camera.ended:
+        link.say(Ended())
+        while link.open:  # nothing more will come; the supervisor decides what follows
+            select.select([link.fileno()], [], [], BEAT_S)
+            link.orders()
+            if link.beat_due():
+                link.say(CaptureBeat(frame=press.frame, dropped=press.dropped, trouble="the source has ended"))
+    camera.close()
+
+
+def open_source(chosen: Chosen) -> Source:
+    """Make the configured source; it is not opened yet."""
+    folder = Path(chosen.folder)
+    cls = load_class(chosen.kind, sources.KINDS, sources.GROUP, folder)
+    source: Source = cls(read_options(cls, chosen.options, folder=folder, where="source"))
+    return source
+
+
+class Camera:
+    """A source that is opened again when it breaks off."""
+
+    def __init__(self, source: Source, fps: float) -> None:
+        self._source, self._fps = source, fps
+        self._open = False
+        self._backoff = Backoff()
+        self._again_s = 0.0
+        self.trouble = ""
+        """Empty, or why there are no pictures."""
+        self.ended = False
+        self.tried = False
+        """Whether the source was opened, or could not be: until then it may take its time."""
+
+    @property
+    def live(self) -> bool:
+        """Whether it sets its own pace, and is doing so."""
+        return self._source.live and self._open
+
+    def read(self, press: "Press") -> Picture | None:
+        """The next picture; None when the source has ended or is not to be had just now."""
+        if time.monotonic() < self._again_s:
+            return None
+        try:
+            if not self._open:
+                self._source.open(*press.size(), self._fps)
+                self._open = True
+            shot = self._source.read(press.frame + 1)
+        except SourceError as exc:
+            self.trouble, self.tried = exc.problem, True
+            self.close()
+            self._again_s = self._backoff.failed(time.monotonic())
+            return None
+        self.trouble, self.tried = "", True
+        self.ended = shot is None
+        return shot
+
+    def pause_s(self) -> float:
+        """How long to wait before `read()` is worth a try."""
+        return min(BEAT_S, max(0.0, self._again_s - time.monotonic()))
+
+    def close(self) -> None:
+        """Close the source; `read()` opens it again."""
+        self._open = False
+        self._source.close()
+
+
+class Press:
+    """Puts pictures into the ring, at the size that the deciding model wants, and publishes them to every loop."""
+
+    def __init__(self, spec: CaptureSpec) -> None:
+        self._writer = RingWriter(RingMemory(spec.ring_fd, bytes.fromhex(spec.token)))
+        self._pipes = spec.publications
+        self._contract, self._epoch, self._active = spec.contract, spec.epoch, spec.active
+        self.frame = self._writer.last_frame
+        self.dropped = 0
+        """Frames that found no free slot."""
+
+    def act(self, order: Act) -> None:
+        """From the next frame on another loop decides: this assignment, between two frames, is the switch."""
+        self._contract, self._epoch, self._active = order.contract, order.epoch, order.active
+
+    def size(self) -> tuple[int, int]:
+        """Width and height to ask a source for."""
+        match self._contract:
+            case ImageInput(width=width, height=height):
+                return width, height
+        return 1, 1
+
+    def publish(self, shot: Picture) -> None:
+        """Copy one picture into a free slot and tell every loop; a loop whose pipe is full misses it."""
+        self.frame += 1
+        pixels = self._fitted(shot.pixels)
+        out = self._writer.begin(pixels.shape, pixels.dtype.type)
+        if out is None:
+            self.dropped += 1
+            return
+        np.copyto(out, pixels)
+        slot = self._writer.commit(self.frame, shot.captured_ns)
+        packet = Publication(slot, self._active, self._epoch, self.frame, shot.captured_ns, time.monotonic_ns()).pack()
+        for pipe in self._pipes:
+            send(pipe, packet)
+
+    def _fitted(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
+        """At the model's size; what is no picture goes as it is."""
+        contract = self._contract
+        if not isinstance(contract, ImageInput) or pixels.dtype != np.uint8:
+            return pixels
+        if pixels.shape[:2] != (contract.height, contract.width):
+            load_cv2()
+        return picture.fit(pixels.view(np.uint8), contract.width, contract.height, contract.resize)
+
+
+if __name__ == "__main__":
+    start_child(CaptureSpec, run)

@@ -1,0 +1,218 @@
+"""The agent's configuration: one YAML file, read once, every key known, every number with its unit."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import yaml
+
+from edge.errors import BadConfigError, FileMissingError
+from edge.messages import Id
+from edge_agent import actuators, deciders, sources
+from edge_agent.plugins import convert, load_class, nearest, read_options
+
+Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+SectionT = TypeVar("SectionT", bound="Section")
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base: immutable, and an unknown key is an error."""
+
+
+class SourceConfig(Section, frozen=True, kw_only=True):
+    """`source`: where pictures come from. Keys of the chosen kind go to `options`."""
+
+    kind: str
+    fps: Positive = 30.0
+    """Frames a second that are offered to the model."""
+    hang_s: Positive = 10.0
+    """A source that neither delivers nor fails for so long is killed and started again."""
+    options: dict[str, Any] = {}
+
+
+class DeciderConfig(Section, frozen=True, kw_only=True):
+    """`decider`: from the model's output to an action. Keys of the chosen kind go to `options`."""
+
+    kind: str = "classify"
+    actions: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1, max_length=100)] = ("stop", "go")
+    """The first one is the safe one: it is chosen in doubt."""
+    options: dict[str, Any] = {}
+
+
+class ActuatorConfig(Section, frozen=True, kw_only=True):
+    """One of `actuators`. Keys of the chosen kind go to `options`."""
+
+    kind: str
+    max_age_ms: Positive
+    """A frame older than this moves nothing; without a fresher one the actuator goes to `safe_state`."""
+    safe_state: Word
+    """One of the decider's actions."""
+    options: dict[str, Any] = {}
+
+
+class GuardConfig(Section, frozen=True, kw_only=True):
+    """`guard`: defaults for all actuators, and the watch over the guard itself."""
+
+    max_age_ms: Positive = 200.0
+    hang_s: Positive = 2.0
+    """A guard that is silent for so long is killed and started again, in the safe state."""
+
+
+class LoopConfig(Section, frozen=True, kw_only=True):
+    """`loop`: how inference runs."""
+
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    cpu: Annotated[int, msgspec.Meta(ge=0, lt=1024)] | None = None
+    """Processor that the loop is bound to; none by default."""
+    hang_s: Positive = 3.0
+    """Longer than any single inference; a loop that is silent for so long is killed and started again."""
+    start_s: Positive = 60.0
+    """A model that is not loaded, checked and warm after this has failed."""
+
+
+class FleetConfig(Section, frozen=True, kw_only=True):
+    """`fleet`: where to report to, and when an update counts as good. Without it the agent talks to nobody."""
+
+    enrol: Path
+    """The file that `edge fleet enrol` wrote for this device."""
+    target: str
+    """What this device is; `edge targets` lists them. A bundle for another target is refused."""
+    window_s: Positive = 1.0
+    probation_s: Positive = 60.0
+    quiet_s: Positive = 10.0
+    p95_limit_ms: Annotated[float, msgspec.Meta(ge=0, lt=1e9)] = 0.0
+    """An update whose inference is slower fails its self-test; 0: no limit."""
+    drift_limit: Positive = 0.2
+
+
+class AgentConfig(Section, frozen=True, kw_only=True):
+    """A whole configuration; every path is absolute."""
+
+    device: Id
+    model: Id
+    """Name of the model: only bundles of this name run."""
+    state_dir: Path
+    """Survives a reboot: slots, journal, outbox. `run/` in it is on tmpfs."""
+    source: SourceConfig
+    decider: DeciderConfig
+    actuators: tuple[ActuatorConfig, ...]
+    guard: GuardConfig = GuardConfig()
+    loop: LoopConfig = LoopConfig()
+    fleet: FleetConfig | None = None
+    folder: Path
+    """Of the configuration file; options of `source`, `decider` and `actuators` are relative to it."""
+
+
+def load_config(path: Path, *, strangers: bool = False) -> AgentConfig:
+    """Read and check a configuration.
+
+    Args:
+        path: YAML file.
+        strangers: also import the user's own classes ("file.py:Class") and check their options; else they are checked
+            by the process that uses them.
+
+    Raises: `FileMissingError`, `BadConfigError` with the place and, for an unknown key, the nearest known one.
+    """
+    raw = _read(path)
+    folder = path.resolve().parent
+    top = [name for name in AgentConfig.__struct_fields__ if name != "folder"]
+    for key in raw:
+        if key not in top:
+            raise BadConfigError(f"{path.name}: unknown key {key!r}", remedy=nearest(str(key), top))
+    for key in ("device", "model", "state_dir", "source", "actuators"):
+        if key not in raw:
+            raise BadConfigError(f"{path.name}: {key!r} is missing", remedy="see docs/agent.md for an example")
+    guard = _section(raw, "guard", GuardConfig, folder)
+    decider = _plugin(raw.get("decider", {}), DeciderConfig, folder, "decider", strangers)
+    plain = convert({key: raw[key] for key in _Plain.__struct_fields__}, _Plain, folder=folder, where=path.name)
+    config = AgentConfig(
+        device=plain.device,
+        model=plain.model,
+        state_dir=plain.state_dir,
+        source=_plugin(raw["source"], SourceConfig, folder, "source", strangers),
+        decider=decider,
+        actuators=_actuators(raw["actuators"], guard, decider, folder, strangers),
+        guard=guard,
+        loop=_section(raw, "loop", LoopConfig, folder),
+        fleet=_section(raw, "fleet", FleetConfig, folder) if raw.get("fleet") is not None else None,
+        folder=folder,
+    )
+    _check_safe_states(config)
+    return config
+
+
+class _Plain(Section, frozen=True, kw_only=True):
+    device: Id
+    model: Id
+    state_dir: Path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError) as exc:
+        raise FileMissingError(f"no configuration {path}", remedy="name a YAML file; see docs/agent.md") from exc
+    except (yaml.YAMLError, UnicodeDecodeError) as exc:
+        text = " ".join(str(exc).split())
+        raise BadConfigError(f"{path.name} is not YAML: {text}", remedy="correct the file at that place") from exc
+    if not isinstance(raw, dict):
+        raise BadConfigError(f"{path.name} holds no keys", remedy="see docs/agent.md for an example")
+    return raw
+
+
+def _section(raw: Mapping[str, Any], key: str, kind: type[SectionT], folder: Path) -> SectionT:
+    return convert(raw.get(key) or {}, kind, folder=folder, where=key)
+
+
+def _actuators(
+    raw: object, guard: GuardConfig, decider: DeciderConfig, folder: Path, strangers: bool
+) -> tuple[ActuatorConfig, ...]:
+    if not isinstance(raw, list) or not raw:
+        raise BadConfigError("actuators: a list is wanted", remedy="begin each actuator with '- kind: ...'")
+    defaults = {"max_age_ms": guard.max_age_ms, "safe_state": decider.actions[0]}
+    return tuple(
+        _plugin(
+            defaults | one if isinstance(one, dict) else one, ActuatorConfig, folder, f"actuators[{index}]", strangers
+        )
+        for index, one in enumerate(raw)
+    )
+
+
+_TABLES = {
+    SourceConfig: (sources.KINDS, sources.GROUP),
+    DeciderConfig: (deciders.KINDS, deciders.GROUP),
+    ActuatorConfig: (actuators.KINDS, actuators.GROUP),
+}
+
+
+def _plugin(raw: object, kind: type[SectionT], folder: Path, where: str, strangers: bool) -> SectionT:
+    """Split a mapping into the keys that every kind has and the options of the chosen one, and check both."""
+    if not isinstance(raw, dict):
+        raise BadConfigError(f"{where}: keys are wanted", remedy=f"write {where}: {{kind: ...}}")
+    common = [name for name in kind.__struct_fields__ if name != "options"]
+    options = {key: value for key, value in raw.items() if key not in common}
+    section = convert({key: raw[key] for key in raw if key in common}, kind, folder=folder, where=where, also=options)
+    name: str = section.kind  # type: ignore[attr-defined]
+    if ".py:" not in name or strangers:
+        table, group = _TABLES[kind]
+        _check_options(load_class(name, table, group, folder), options, folder, where, common)
+    return msgspec.structs.replace(section, options=options)
+
+
+def _check_options(cls: Any, options: Mapping[str, Any], folder: Path, where: str, also: Collection[str]) -> None:  # noqa: ANN401
+    unknown = [key for key in options if key not in cls.Options.__struct_fields__]
+    if unknown:
+        known = [*cls.Options.__struct_fields__, *also]
+        raise BadConfigError(f"{where}: unknown key {unknown[0]!r}", remedy=nearest(str(unknown[0]), known))
+    read_options(cls, options, folder=folder, where=where)
+
+
+def _check_safe_states(config: AgentConfig) -> None:
+    for index, actuator in enumerate(config.actuators):
+        if actuator.safe_state not in config.decider.actions:
+            raise BadConfigError(
+                f"actuators[{index}]: safe_state {actuator.safe_state!r} is no action of the decider",
+                remedy=nearest(actuator.safe_state, config.decider.actions),
+            )

@@ -1,0 +1,154 @@
+"""What each process is told at its start, from the configuration and the switchboard of that moment."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_agent.channels import Pipe
+from edge_agent.config import AgentConfig
+from edge_agent.specs import CaptureSpec, Chosen, GuardActuator, GuardSpec, LoopSpec
+from edge_agent.switchboard import Switchboard
+from edge_agent.uplink.spec import UplinkSpec
+
+Prepared = tuple[Any, tuple[int, ...]]
+"""A spec, and the descriptors that go with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What runs first. `path` None: no model yet, the fleet will send one."""
+
+    path: Path | None
+    version: int = 0
+    """0: whatever the bundle says."""
+    reason: str = ""
+    signed: bool = False
+    """It comes from the slots, where only what the fleet signed lies."""
+
+    @classmethod
+    def from_slots(cls, config: AgentConfig) -> "Boot":
+        """Ask the journal."""
+        from edge_agent.update.boot import choose_bundle
+
+        config.state_dir.mkdir(parents=True, exist_ok=True)
+        choice = choose_bundle(config.state_dir, config.model)
+        return cls(choice.path, choice.version, choice.reason, signed=True)
+
+    def again(self, config: AgentConfig) -> "Boot":
+        """What would run if the agent started now."""
+        return Boot.from_slots(config) if self.signed else self
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """The memory and the pipes of one agent; the supervisor holds both ends of each."""
+
+    ring_fd: int
+    token: str
+    publications: tuple[Pipe, Pipe]
+    commands: Pipe
+    records_in: int
+    """-1: nobody reads records."""
+    records_out: int
+
+
+class Plan:
+    """Makes the specs."""
+
+    def __init__(self, config: AgentConfig, boot: Boot, board: Switchboard, channels: Channels) -> None:
+        self._config, self._boot, self._board, self._channels = config, boot, board, channels
+
+    def guard(self, link_fd: int) -> Prepared:
+        """For `edge_agent.guard`."""
+        config, channels = self._config, self._channels
+        actuators = tuple(
+            GuardActuator(
+                chosen=self._chosen(one.kind, one.options), max_age_ms=one.max_age_ms, safe_state=one.safe_state
+            )
+            for one in config.actuators
+        )
+        spec = GuardSpec(
+            parent=os.getpid(),
+            link_fd=link_fd,
+            actions=config.decider.actions,
+            actuators=actuators,
+            epoch=self._board.epoch,
+            commands_fd=channels.commands.read_fd,
+            records_fd=channels.records_in,
+        )
+        return spec, (spec.commands_fd, spec.records_fd)
+
+    def capture(self, link_fd: int) -> Prepared:
+        """For `edge_agent.capture`; some model decides, and has said what it wants."""
+        deciding = self._board.deciding
+        if deciding is None or deciding.contract is None or self._board.active is None:
+            raise ValueError("capture starts when the first loop is ready")
+        channels = self._channels
+        spec = CaptureSpec(
+            parent=os.getpid(),
+            link_fd=link_fd,
+            source=self._chosen(self._config.source.kind, self._config.source.options),
+            fps=self._config.source.fps,
+            contract=deciding.contract,
+            epoch=self._board.epoch,
+            active=self._board.active,
+            ring_fd=channels.ring_fd,
+            token=channels.token,
+            publications=tuple(pipe.write_fd for pipe in channels.publications),
+        )
+        return spec, (spec.ring_fd, *spec.publications)
+
+    def loop(self, link_fd: int, place: int) -> Prepared:
+        """For `edge_agent.loop` in place 0 or 1."""
+        config, channels, model = self._config, self._channels, self._board.places[place]
+        if model is None:
+            raise ValueError(f"no model in place {place}")
+        spec = LoopSpec(
+            parent=os.getpid(),
+            link_fd=link_fd,
+            index=place,
+            bundle=model.bundle,
+            model=config.model,
+            threads=config.loop.threads,
+            cpu=config.loop.cpu,
+            decider=self._chosen(config.decider.kind, config.decider.options),
+            actions=config.decider.actions,
+            max_age_ms=max(one.max_age_ms for one in config.actuators),
+            ring_fd=channels.ring_fd,
+            token=channels.token,
+            publications_fd=channels.publications[place].read_fd,
+            commands_fd=channels.commands.write_fd,
+            records_fd=channels.records_in,
+        )
+        return spec, (spec.ring_fd, spec.publications_fd, spec.commands_fd, spec.records_fd)
+
+    def uplink(self, control_fd: int) -> Prepared:
+        """For `edge_agent.uplink.process`."""
+        config, fleet, deciding = self._config, self._config.fleet, self._board.deciding
+        if fleet is None:
+            raise ValueError("no fleet is configured")
+        spec = UplinkSpec(
+            control_fd=control_fd,
+            records_fd=self._channels.records_out,
+            state_dir=str(config.state_dir),
+            model=config.model,
+            target=fleet.target,
+            actions=config.decider.actions,
+            safe_action=config.decider.actions[0],
+            labels=deciding.labels if deciding else (),
+            version=deciding.version if deciding else 0,
+            bundle=deciding.bundle if deciding else "",
+            epoch=self._board.epoch,
+            boot_reason=self._boot.reason,
+            enrol=str(fleet.enrol),
+            window_s=fleet.window_s,
+            probation_s=fleet.probation_s,
+            quiet_s=fleet.quiet_s,
+            p95_limit_ms=fleet.p95_limit_ms,
+            drift_limit=fleet.drift_limit,
+        )
+        return spec, (spec.records_fd,)
+
+    def _chosen(self, kind: str, options: dict[str, Any]) -> Chosen:
+        return Chosen(kind=kind, options=options, folder=str(self._config.folder))

@@ -1,0 +1,83 @@
+"""What the supervisor tells each process when it starts it: JSON on the command line; descriptors are inherited."""
+
+from typing import Any
+
+import msgspec
+
+from edge.manifest import InputContract
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all specs."""
+
+    parent: int
+    """Process id of the supervisor."""
+    link_fd: int
+    """Our end of the line to the supervisor (`edge_agent.link`)."""
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A source, decider or actuator by name, with the user's options as they stand in the configuration."""
+
+    kind: str
+    options: dict[str, Any]
+    folder: str
+    """What paths in `options` are relative to."""
+
+
+class CaptureSpec(Spec, frozen=True, kw_only=True):
+    """For `edge_agent.capture`."""
+
+    source: Chosen
+    fps: float
+    contract: InputContract
+    """Of the model that decides: its size is asked of the source."""
+    epoch: int
+    active: int
+    """Index of the loop that decides."""
+    ring_fd: int
+    token: str
+    """Of the ring, in hexadecimal."""
+    publications: tuple[int, ...]
+    """Write ends, one a loop."""
+
+
+class LoopSpec(Spec, frozen=True, kw_only=True):
+    """For `edge_agent.loop`."""
+
+    index: int
+    bundle: str
+    model: str
+    """Name that the bundle must have."""
+    threads: int
+    cpu: int | None
+    decider: Chosen
+    actions: tuple[str, ...]
+    max_age_ms: float
+    """Largest of all actuators: an older frame is of use to none."""
+    ring_fd: int
+    token: str
+    publications_fd: int
+    commands_fd: int
+    records_fd: int
+    """-1: nobody reads records."""
+
+
+class GuardActuator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One actuator of the guard."""
+
+    chosen: Chosen
+    max_age_ms: float
+    safe_state: str
+
+
+class GuardSpec(Spec, frozen=True, kw_only=True):
+    """For `edge_agent.guard`."""
+
+    actions: tuple[str, ...]
+    actuators: tuple[GuardActuator, ...]
+    epoch: int
+    """The only epoch whose commands are accepted until another one is allowed."""
+    commands_fd: int
+    records_fd: int
+    """-1: nobody reads records."""

@@ -1,0 +1,375 @@
+"""The supervisor (`edge run`): starts, watches and restarts the processes, and switches between two loops.
+
+It holds both ends of every pipe, so a process that is started again finds the pipes of the one that was killed, and
+every other process keeps its own. It loads neither numpy nor a model: what it must know of one, its loop says.
+"""
+
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from collections import deque
+from pathlib import Path
+
+import msgspec
+
+from edge import errors
+from edge.errors import AgentError, EdgeError
+from edge_agent import link
+from edge_agent.channels import make_pipe
+from edge_agent.child import Child, Prepare
+from edge_agent.config import AgentConfig
+from edge_agent.control import Done, Fault, Health, Request, Retire, Revert, Stage, Switch
+from edge_agent.link import Act, Allow, CaptureBeat, Ended, Failed, GuardBeat, LoopReady
+from edge_agent.plan import Boot, Channels, Plan
+from edge_agent.ring_memory import create_ring
+from edge_agent.status import AgentStatus, ProcessStatus, remove_run_folder, run_folder, write_status
+from edge_agent.switchboard import Switchboard
+
+LOOK_S, HEALTH_S = 0.1, 1.0
+END_S, UPLINK_END_S = 2.0, 5.0
+"""How long a process may take to end before it is killed; the uplink has something to send."""
+RECORDS_BYTES = 256 * 1024
+log = logging.getLogger("edge.supervisor")
+_NEWS = msgspec.json.Decoder(link.News)
+_REQUESTS = msgspec.json.Decoder(Request)
+
+
+class Supervisor:
+    """Everything that the agent is, seen from above. Use: `Supervisor(config, boot).run()`."""
+
+    def __init__(self, config: AgentConfig, boot: Boot, *, records_fd: int = -1) -> None:
+        """`records_fd`: write end of a pipe for `edge_agent.records`, if somebody else than an uplink reads them."""
+        self._config, self._boot = config, boot
+        records = make_pipe(RECORDS_BYTES) if config.fleet else None
+        token = os.urandom(16)
+        channels = Channels(
+            ring_fd=create_ring(token=token),
+            token=token.hex(),
+            publications=(make_pipe(), make_pipe()),
+            commands=make_pipe(),
+            records_in=records.write_fd if records else records_fd,
+            records_out=records.read_fd if records else -1,
+        )
+        self._board = Switchboard()
+        self._plan = Plan(config, boot, self._board, channels)
+        self._guard = self._child("guard", "edge_agent.guard", self._plan.guard, hang_s=config.guard.hang_s)
+        self._capture = self._child("capture", "edge_agent.capture", self._plan.capture, hang_s=config.source.hang_s)
+        self._loops: list[Child[link.News] | None] = [None, None]
+        self._leaving: list[tuple[float, Child[link.News]]] = []
+        self._uplink: Child[Request] | None = None
+        self._capturing = False
+        self._failed: dict[str, Failed] = {}
+        self._well: set[str] = set()
+        self._requests: deque[Request] = deque()
+        self._staging = self._switch_when_ready = False
+        self._capture_beat: CaptureBeat | None = None
+        self._guard_beat: GuardBeat | None = None
+        self._end_s = self._health_s = float("inf")
+        self._wake_out, self._wake_in = socket.socketpair()
+
+    # --- main path -------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until SIGTERM, SIGINT or the end of the source; raises the error that kept it from ever starting."""
+        self._catch_signals()
+        folder = run_folder(self._config.state_dir)
+        try:
+            self._begin()
+            while time.monotonic() < self._end_s:
+                self._wait()
+                self._hear()
+                now_s = time.monotonic()
+                self._answer()
+                self._watch(now_s)
+                if now_s >= self._health_s:
+                    self._health_s = now_s + HEALTH_S
+                    self._tell_health()
+                    write_status(folder, self._status())
+        finally:
+            self._end()
+            remove_run_folder(self._config.state_dir)
+
+    def _begin(self) -> None:
+        self._health_s = time.monotonic()
+        place = self._board.begin(str(self._boot.path), self._boot.version) if self._boot.path else None
+        self._guard.start()
+        if place is None:
+            self._start_uplink()
+        else:
+            self._start_loop(place)
+
+    def _wait(self) -> None:
+        lines = [child.line for child in self._children() if child.line is not None]
+        ready, _, _ = select.select([self._wake_out, *lines], [], [], LOOK_S)
+        if self._wake_out in ready:
+            self._wake_out.recv(64)
+            self._end_s = 0.0
+
+    def _hear(self) -> None:
+        for child in (self._guard, self._capture, *self._loops):
+            for news in child.hear() if child else ():
+                self._on_news(child, news)
+        if self._uplink is not None:
+            self._requests.extend(self._uplink.hear())
+
+    def _on_news(self, child: Child[link.News] | None, news: link.News) -> None:
+        match news:
+            case LoopReady():
+                self._on_ready(self._place(child), news)
+            case CaptureBeat():
+                self._on_capture(news)
+                self._well.add("capture")
+            case GuardBeat():
+                self._guard_beat = news
+                self._well.add("guard")
+            case Failed() if child is not None:
+                self._failed[child.name] = news
+            case Ended():
+                slowest_s = max(one.max_age_ms for one in self._config.actuators) / 1000
+                self._end_s = (
+                    time.monotonic() + slowest_s + 2 * link.BEAT_S
+                )  # the last frame has had its effect by then
+                log.info("the source has ended")
+            case _:
+                pass
+
+    def _on_capture(self, beat: CaptureBeat) -> None:
+        before = self._capture_beat.trouble if self._capture_beat else ""
+        if beat.trouble and beat.trouble != before:
+            log.warning("no frames: %s", beat.trouble)
+        self._capture_beat = beat
+
+    def _on_ready(self, place: int | None, ready: LoopReady) -> None:
+        model = None if place is None else self._board.places[place]
+        if model is None or place is None:
+            return
+        model.learn(ready)
+        self._well.add("loop")
+        if place == self._board.staged and self._staging:
+            self._staging = False
+            if self._switch_when_ready:
+                self._switch_when_ready = False
+                self._done(self._switch())
+            else:
+                self._done(Done(ok=True, p95_us=ready.p95_us))
+        elif place == self._board.active:
+            log.info("version %d decides", model.version)
+            self._point_capture()
+            self._start_uplink()
+
+    # --- starting and restarting -----------------------------------------------------------------
+
+    def _child(self, name: str, module: str, prepare: Prepare, *, hang_s: float) -> Child[link.News]:
+        return Child(name, module, prepare, _NEWS, start_s=self._config.loop.start_s, hang_s=hang_s)
+
+    def _start_loop(self, place: int) -> None:
+        child = self._child(
+            f"loop{place}", "edge_agent.loop", lambda fd: self._plan.loop(fd, place), hang_s=self._config.loop.hang_s
+        )
+        self._loops[place] = child
+        child.start()
+
+    def _start_uplink(self) -> None:
+        """Once: when the first model decides, or will not, or there is none."""
+        if self._config.fleet is not None and self._uplink is None:
+            self._uplink = Child("uplink", "edge_agent.uplink.process", self._plan.uplink, _REQUESTS)
+            self._uplink.start()
+
+    def _children(self) -> list[Child[link.News] | Child[Request]]:
+        everyone = [self._guard, self._capture if self._capturing else None, *self._loops, self._uplink]
+        return [child for child in everyone if child is not None]
+
+    def _watch(self, now_s: float) -> None:
+        for child in self._children():
+            if reason := child.trouble(now_s):
+                self._on_trouble(child, reason, now_s)
+        for child in self._children():
+            if child.due(now_s):
+                child.start()
+        for deadline_s, leaving in self._leaving:
+            if leaving.ended() or now_s > deadline_s:
+                leaving.kill()
+        self._leaving = [(deadline_s, leaving) for deadline_s, leaving in self._leaving if leaving.pid]
+
+    def _on_trouble(self, child: Child[link.News] | Child[Request], reason: str, now_s: float) -> None:
+        self._hear()  # its last words
+        failed = self._failed.pop(child.name, None)
+        if failed is not None:
+            reason = f"{failed.error}: {failed.problem}"
+        place = self._place(child)
+        name = self._called(child)
+        if place is not None and place == self._board.staged and self._staging:
+            self._give_up_stage(place, reason)
+            return
+        if failed is not None and self._config.fleet is None and name not in self._well:
+            raise _error(failed)
+        child.fail(reason, now_s)
+        log.warning("%s %s; starting it again (%d)", name, reason, child.restarts)
+        if place is not None and (model := self._board.places[place]):
+            model.ready = False
+            self._start_uplink()
+        if child is self._uplink:
+            self._requests.clear()
+            self._staging = self._switch_when_ready = False
+        self._tell_uplink(Fault(process=name, reason=reason, restarts=child.restarts))
+
+    def _called(self, child: Child[link.News] | Child[Request]) -> str:
+        """The loop that decides is "loop", the other one "standby": its faults say nothing of the model in use."""
+        place = self._place(child)
+        if place is None:
+            return child.name
+        return "loop" if place == self._board.active else "standby"
+
+    def _place(self, child: Child[link.News] | Child[Request] | None) -> int | None:
+        return next((place for place, loop in enumerate(self._loops) if loop is child), None)
+
+    # --- the switch ------------------------------------------------------------------------------
+
+    def _answer(self) -> None:
+        """Carry out what the uplink asks, one after the other; while a model loads, the next request waits."""
+        while self._requests and not self._staging:
+            request = self._requests.popleft()
+            match request:
+                case Stage():
+                    self._stage(request.path, request.version)
+                case Switch():
+                    self._done(self._switch())
+                case Revert():
+                    self._revert(request.reason)
+                case Retire():
+                    self._dismiss(self._board.retire())
+                    self._done(Done(ok=True))
+
+    def _stage(self, path: str, version: int) -> None:
+        self._dismiss(self._board.other)
+        self._staging = True
+        self._start_loop(self._board.stage(path, version))
+
+    def _give_up_stage(self, place: int, reason: str) -> None:
+        self._staging = self._switch_when_ready = False
+        self._board.revert()
+        self._dismiss(place)
+        self._done(Done(ok=False, reason=reason))
+
+    def _switch(self) -> Done:
+        if self._board.staged is None:
+            return Done(ok=True)
+        if not self._board.switch():
+            return Done(ok=False, reason="the staged model has died")
+        self._flip()
+        return Done(ok=True)
+
+    def _revert(self, reason: str) -> None:
+        log.warning("going back: %s", reason)
+        before = self._board.active
+        given_up = self._board.revert()
+        if given_up is None:
+            self._revert_cold()
+            return
+        if given_up == before:
+            self._flip()
+        self._dismiss(given_up)
+        self._done(Done(ok=True))
+
+    def _revert_cold(self) -> None:
+        """The old model is not warm (the agent was restarted since): load what the journal says now."""
+        boot, deciding = self._boot.again(self._config), self._board.deciding
+        if deciding is None or (boot.path is not None and deciding.bundle == str(boot.path)):
+            self._done(Done(ok=True))
+        elif boot.path is None:
+            self._dismiss(self._board.stop())
+            self._done(Done(ok=True))
+        else:
+            self._switch_when_ready = True
+            self._stage(str(boot.path), boot.version)
+
+    def _flip(self) -> None:
+        """The guard first: it must know the epoch before its first command is made."""
+        self._guard.tell(Allow(epoch=self._board.epoch))
+        self._point_capture()
+        log.info("version %d decides, epoch %d", self._version(), self._board.epoch)
+        self._tell_health()
+
+    def _point_capture(self) -> None:
+        """Tell capture which loop decides, or start it."""
+        model = self._board.deciding
+        if model is None or self._board.active is None or model.contract is None:
+            return
+        if self._capturing:
+            act = Act(epoch=self._board.epoch, active=self._board.active, contract=model.contract)
+            self._capture.tell(act)
+        else:
+            self._capturing = True
+            self._capture.start()
+
+    def _dismiss(self, place: int | None) -> None:
+        """Let the loop in this place finish its frame and end."""
+        child = self._loops[place] if place is not None else None
+        if child is not None and place is not None:
+            child.ask_to_end()
+            self._leaving.append((time.monotonic() + END_S, child))
+            self._loops[place] = None
+
+    # --- what is told ----------------------------------------------------------------------------
+
+    def _version(self) -> int:
+        return self._board.deciding.version if self._board.deciding else 0
+
+    def _done(self, done: Done) -> None:
+        self._tell_uplink(done)
+
+    def _tell_uplink(self, packet: msgspec.Struct) -> None:
+        if self._uplink is not None:
+            self._uplink.tell(packet)
+
+    def _tell_health(self) -> None:
+        processes = {self._called(child): child.pid for child in self._children()}
+        self._tell_uplink(Health(version=self._version(), epoch=self._board.epoch, processes=processes))
+
+    def _status(self) -> AgentStatus:
+        return AgentStatus(
+            wall_ns=time.time_ns(),
+            pid=os.getpid(),
+            device=self._config.device,
+            model=self._config.model,
+            version=self._version(),
+            bundle=Path(self._board.deciding.bundle).name if self._board.deciding else "",
+            epoch=self._board.epoch,
+            processes={
+                self._called(c): ProcessStatus(pid=c.pid, restarts=c.restarts, trouble=c.last_trouble)
+                for c in self._children()
+            },
+            capture=self._capture_beat,
+            guard=self._guard_beat,
+            boot_reason=self._boot.reason,
+        )
+
+    # --- the end ---------------------------------------------------------------------------------
+
+    def _catch_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._wake_in.send(b"."))
+
+    def _end(self) -> None:
+        """The guard first, for it makes safe; then everybody else, the uplink with time to say goodbye."""
+        children = self._children() + [child for _, child in self._leaving]
+        for child in children:
+            child.ask_to_end()
+        began_s = time.monotonic()
+        while not all(child.ended() for child in children):
+            late_s = time.monotonic() - began_s
+            for child in children:
+                if late_s > (UPLINK_END_S if child is self._uplink else END_S):
+                    child.kill()
+            time.sleep(0.01)
+        for child in children:
+            child.kill()
+
+
+def _error(failed: Failed) -> EdgeError:
+    kind = getattr(errors, failed.error, AgentError)
+    error: EdgeError = kind(failed.problem, remedy=failed.remedy)
+    return error
