@@ -14,15 +14,19 @@ from numpy.typing import NDArray
 
 from edge.statistics import psi
 
-MIN_BIN_SHARE = 0.05
+MIN_BIN_SHARE = 0.1
 """Bins of the baseline are joined until each holds this share. A sharp model has nearly empty bins, and PSI would take
 a handful of blurred frames in one of them for a catastrophe. Source: the decile bins that PSI was defined on."""
 
-PRIOR_SPREAD, PRIOR_DEVICES = 0.1, 2.0
+FRAMES_PER_LOOK, FRAMES_PER_LABEL = 40, 150
+"""How many frames of a stream are worth one independent sample of a score, and of a label: a scene stays for seconds.
+Assumed, not measured; more frames or more devices make up for a wrong guess, because doubt only waits."""
+
+PRIOR_SPREAD, PRIOR_DEVICES = 0.05, 2.0
 """What we assume of the spread between devices before seeing any, and how many devices that assumption is worth: two or
 three control devices alike by chance must not look like certainty. Source: moderated variance, Smyth 2004."""
 
-SURE = 2.0
+SURE = 3.0
 """Standard errors that the figure must lie beyond its limit before a gate says stop."""
 
 
@@ -34,16 +38,21 @@ class Excess:
     error: float
     wave: float
     control: float
+    resolution: float = 0.0
+    """The part of the error that small samples alone explain: what lies below it could not have been seen."""
 
     def surely_above(self, limit: float) -> bool:
         """Say whether chance alone is no explanation for lying above `limit`."""
         return self.value - SURE * self.error > limit
 
 
-def excess(wave: Sequence[float], control: Sequence[float], *, reference: float = 0.0) -> Excess:
-    """Compare one figure per device. Without control devices, `reference` (a known figure) takes their place.
+def excess(wave: Sequence[float], control: Sequence[float], *, reference: float = 0.0, noise: float = 0.0) -> Excess:
+    """Compare one figure per device with the control devices', or with `reference` when that is more.
 
-    Raises: ValueError without any wave device.
+    `reference` is a known figure, such as what these devices showed before: one that stood out already is not news.
+
+    `noise`: variance of one device's figure that small samples alone explain; the spread seen among a handful of
+    devices is never believed to be below it. Raises: ValueError without any wave device.
     """
     if not wave:
         raise ValueError("no device of the wave has enough evidence")
@@ -51,11 +60,26 @@ def excess(wave: Sequence[float], control: Sequence[float], *, reference: float 
     known = control or wave
     centre = sum(known) / len(known)
     squares = sum((x - centre) ** 2 for x in known)
-    variance = (PRIOR_DEVICES * PRIOR_SPREAD**2 + squares) / (PRIOR_DEVICES + len(known) - 1)
-    error = sqrt(variance * (1 / len(wave) + (1 / len(control) if control else 0)))
+    spread = (PRIOR_DEVICES * PRIOR_SPREAD**2 + squares) / (PRIOR_DEVICES + len(known) - 1)
+    share = 1 / len(wave) + 1 / max(1, len(control))
     mean = sum(wave) / len(wave)
-    against = sum(control) / len(control) if control else reference
-    return Excess(mean - against, error, mean, against)
+    against = max(reference, sum(control) / len(control) if control else 0.0)
+    return Excess(mean - against, sqrt(max(spread, noise) * share), mean, against, sqrt(noise * share))
+
+
+def psi_noise(bins: int, frames: float, frames_per_look: int) -> float:
+    """Variance of the PSI of one stream that has not changed: 2 (bins - 1) / looks^2.
+
+    Source: PSI of two samples of one distribution is chi-squared with bins - 1 degrees of freedom, over the number of
+    independent samples (Yurdakul 2018; the bench's own sample is large beside one device's few looks).
+    """
+    looks = max(1.0, frames / frames_per_look)
+    return 2 * max(1, bins - 1) / looks**2
+
+
+def drift_noise(baseline: Sequence[int], frames: float) -> float:
+    """`psi_noise` of `drift`. `frames`: scores of one device, on average."""
+    return psi_noise(len(_joined(np.asarray(baseline, np.int64))), frames, FRAMES_PER_LOOK)
 
 
 def drift(baseline: Sequence[int], scores: Sequence[int]) -> float:

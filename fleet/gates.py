@@ -161,9 +161,12 @@ def holds(observation: Observation | None, at_least: int) -> bool:
     return observation is not None and sum(observation.scores) >= max(1, at_least)
 
 
-def decide(*, soaked: bool, above: bool, sure: bool) -> Verdict:
-    """Pass below the limit, stop when surely above it; in doubt, or before the soak is over, wait."""
-    if not soaked:
+def decide(*, soaked: bool, above: bool, sure: bool, seeing: bool = True) -> Verdict:
+    """Pass below the limit, stop when surely above it; in doubt, before the soak is over, or half blind: wait.
+
+    `seeing`: whether there is enough evidence to notice a difference as large as the limit.
+    """
+    if not soaked or not seeing:
         return "wait"
     if not above:
         return "pass"

@@ -40,7 +40,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A difference below this stops nothing: a ratio of two tiny times is noise."""
     max_score_drift: Positive = 0.25
     """How much more the new version's scores may leave their own baseline than the old one's do (PSI)."""
-    max_label_shift: Positive = 0.25
+    max_label_shift: Positive = 0.5
     """How much more the wave's label mix may differ from the control's than the control devices differ (PSI)."""
     max_unsure_rise: Share = 0.1
     """Rise of the share of unsure decisions worth saying; it stops nothing."""

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from math import log
 
 from edge.statistics import LATENCY_EDGES_US, quantile
-from fleet.evidence import Excess, drift, excess, label_shifts, pooled
+from fleet.evidence import (
+    FRAMES_PER_LABEL,
+    Excess,
+    drift,
+    drift_noise,
+    excess,
+    label_shifts,
+    pooled,
+    psi_noise,
+)
 from fleet.gates import Evidence, controls, decide, holds
 from fleet.rollout_state import Gate
 from fleet.views import Observation
@@ -80,12 +89,17 @@ def score_drift(seen: Evidence, groups: Groups) -> Answer:
     old = seen.view.baselines.get(seen.state.control_version, ())
     wave = [drift(baseline, o.scores) for o in groups.wave.values()]
     control = [drift(old, o.scores) for o in groups.control.values()] if any(old) else []
-    reference, against = _reference(seen, old) if not control else (0.0, groups.against)
-    found = excess(wave, control, reference=reference)
+    reference, instead = _reference(seen, old, alone=not control)
+    frames = sum(sum(o.scores) for o in groups.wave.values()) / len(groups.wave)
+    found = excess(wave, control, reference=reference, noise=drift_noise(baseline, frames))
     first = seen.state.control_version == 0
     verdict = decide(
-        soaked=seen.soaked, above=not first and found.value > limit, sure=found.surely_above(limit),
-    )  # fmt: skip
+        soaked=seen.soaked,
+        above=not first and found.value > limit,
+        sure=found.surely_above(limit),
+        seeing=first or found.resolution <= limit,
+    )
+    against = instead if not control or found.control == reference > 0 else groups.against
     text = (
         f"scores left their baseline by PSI {found.wave:.2f} on {len(wave)} devices with version {seen.state.version}, "
         f"by {found.control:.2f} on {against}: {found.value:+.2f} ± {found.error:.2f}, limit {limit:g}"
@@ -98,18 +112,23 @@ def score_drift(seen: Evidence, groups: Groups) -> Answer:
     return Answer(gate, reference=found.control)
 
 
-def _reference(seen: Evidence, old: Sequence[int]) -> tuple[float, str]:
-    """Nobody runs the old version now: its drift on these devices before, or in earlier waves, the larger one."""
+def _reference(seen: Evidence, old: Sequence[int], *, alone: bool) -> tuple[float, str]:
+    """Drift of the old version on these same devices before: one that stood out already is not the new version's fault.
+
+    When nobody runs the old version now, what it showed in earlier waves stands in for a control group.
+    """
     before = [
         drift(old, o.scores)
         for device, o in seen.view.past.items()
         if any(old) and device in seen.wave.devices and holds(o, seen.plan.min_scores)
     ]
     own = sum(before) / len(before) if before else 0.0
-    earlier = seen.references.get("score_drift", 0.0)
+    earlier = seen.references.get("score_drift", 0.0) if alone else 0.0
     if own >= earlier and before:
         return own, f"the same devices with version {seen.state.control_version} before the switch"
-    return earlier, "the old version in earlier waves" if earlier else "nobody (no device is left on the old version)"
+    if earlier or not alone:
+        return earlier, "the old version in earlier waves"
+    return 0.0, "nobody (no device is left on the old version)"
 
 
 # --- label mix ---------------------------------------------------------------------------------
@@ -125,12 +144,18 @@ def label_shift(seen: Evidence, groups: Groups) -> Answer:
     if not control or not mine:
         return Answer(_unasked(seen, name, limit))
     shifts, among = label_shifts([o.labels for o in mine], [o.labels for o in control.values()])
-    found = excess(shifts, among)
+    labels, frames = len({name for o in mine for name in o.labels}), sum(o.decisions for o in mine) / len(mine)
+    found = excess(shifts, among, noise=psi_noise(labels, frames, FRAMES_PER_LABEL))
     text = (
         f"label mix differs by PSI {found.wave:.2f} from {against}, which differ by {found.control:.2f} "
         f"among themselves: {found.value:+.2f} ± {found.error:.2f}, limit {limit:g}"
     )
-    verdict = decide(soaked=seen.soaked, above=found.value > limit, sure=found.surely_above(limit))
+    verdict = decide(
+        soaked=seen.soaked,
+        above=found.value > limit,
+        sure=found.surely_above(limit),
+        seeing=found.resolution <= limit,
+    )
     return Answer(Gate(name=name, verdict=verdict, value=found.value, limit=limit, n=len(mine), text=text))
 
 
