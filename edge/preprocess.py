@@ -76,6 +76,7 @@ class Preprocessor:
         self._shape = contract_shape(contract)
         self._factor, self._offset = _affine(contract)
         self._pixels: Pixels = np.empty(self._shape, np.uint8)
+        self._channels_last = isinstance(contract, ImageInput) and contract.layout == "NHWC"
         self._codes, self._shift = self._tabulate()
 
     def into(self, data: Data, out: Data) -> None:
@@ -132,18 +133,21 @@ class Preprocessor:
 
     def _flat(self, x: Data) -> Data:
         """NHWC with a factor for each channel is walked in rows of W*C, which is five times faster than in threes."""
-        if self._factor.ndim == 1 and self._factor.size > 1 and isinstance(self.contract, ImageInput):
+        if self._channels_last and self._factor.size > 1:
             return x.reshape(self._shape[0], -1)
         return x
 
     def _look_up(self, pixels: Pixels, out: Data) -> None:
+        """Pixel to code by a table of 256, one for all channels or one each."""
         assert self._codes is not None  # noqa: S101 - narrows the type
         if len(self._codes) == 1:
-            np.take(self._codes[0], pixels, out=out, mode="clip")
+            out[...] = _translate(pixels, self._codes[0])
             return
-        axis = -1 if self.contract.layout == "NHWC" else 0  # type: ignore[union-attr]
         for channel, table in enumerate(self._codes):
-            np.moveaxis(out, axis, 0)[channel] = table[np.moveaxis(pixels, axis, 0)[channel]]
+            if self._channels_last:  # a strided plane costs more than looking all channels up
+                out[..., channel] = _translate(pixels, table)[..., channel]
+            else:
+                out[channel] = _translate(pixels[channel], table)
 
     def _tabulate(self) -> tuple[Data | None, np.uint8 | None]:
         """Codes of the 256 pixels, by channel; and their distance if one addition (that wraps) gives them all."""
@@ -155,6 +159,12 @@ class Preprocessor:
         assert tables.dtype == DTYPES[self.spec.dtype]  # noqa: S101 - the view below depends on it
         distance = tables.view(np.uint8) - np.arange(256, dtype=np.uint8)
         return tables, distance.flat[0] if (distance == distance.flat[0]).all() else None
+
+
+def _translate(pixels: Pixels, table: Data) -> Data:
+    """Look every pixel up; bytes.translate does so five times faster than indexing, which widens the indices first."""
+    codes = pixels.tobytes().translate(table.tobytes())
+    return np.frombuffer(codes, table.dtype).reshape(pixels.shape)
 
 
 def _per_channel(contract: ImageInput | SeriesInput) -> tuple[Real, Real]:
