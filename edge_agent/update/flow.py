@@ -91,7 +91,8 @@ class Flow:
         self._wish: Wish | None = None
         self._wished = threading.Condition()
         self._download: Download | None = None
-        self._attempts = 0
+        self._attempts, self._tested = 0, False
+        """How often this update had to wait; whether the standby loop holds the new version."""
         self._work: dict[UpdateState, Callable[[Entry, BundleRecord], Event]] = {
             "PRECHECK": self._precheck,
             "DOWNLOADING": self._fetch,
@@ -176,7 +177,7 @@ class Flow:
 
     def _come_to_rest(self) -> None:
         """Free what the update held; all of it may be done twice, and is after a restart."""
-        self._download, self._attempts = None, 0
+        self._download, self._attempts, self._tested = None, 0, False
         self._slots.clear()
         if self.entry.state == "ROLLED_BACK" and self._seat.version() == self.entry.attempted != self.entry.running:
             self._seat.revert(self.entry.reason)
@@ -237,13 +238,18 @@ class Flow:
         p95_ms, limit_ms = done.p95_us / 1000, self._settings.p95_limit_ms
         if limit_ms and p95_ms > limit_ms:
             return Event("refused", f"SELFTEST_FAILED: 95 % of inferences take up to {p95_ms:.3g} ms, not {limit_ms:g}")
+        self._tested = True
         return Event("good")
 
-    def _switch(self, _entry: Entry, record: BundleRecord) -> Event:
-        if self._seat.version() == record.version:
+    def _switch(self, entry: Entry, record: BundleRecord) -> Event:
+        if self._seat.version() == record.version:  # done before this process was started again
             return Event("good")
+        if not self._tested and (again := self._test(entry, record)).what != "good":
+            return again
         done = self._seat.switch()
-        return Event("good") if done.ok else Event("refused", f"SWITCH_FAILED: {done.reason}")
+        if done.ok and self._seat.version() == record.version:
+            return Event("good")
+        return Event("refused", f"SWITCH_FAILED: {done.reason or f'version {self._seat.version()} decides'}")
 
     def _watch(self, _entry: Entry, record: BundleRecord) -> Event:
         trouble = self._seat.probation(record.version)

@@ -229,7 +229,7 @@ class Uplink:
         self._rows.append(EventRow(kind=kind, text=text[:1900], model=self._spec.model, version=version))
 
     def _stamp(self) -> Stamp:
-        return Stamp(time.time_ns(), time.monotonic_ns(), self._boot_id, self._updates.clock_ok())
+        return Stamp(max(0, time.time_ns()), time.monotonic_ns(), self._boot_id, self._updates.clock_ok())
 
     def _write_status(self) -> None:
         entry, outbox = self._updates.entry, self._outbox
@@ -248,10 +248,11 @@ class Uplink:
             clock_ok=self._updates.clock_ok(),
         )
         path = status_path(self._spec.state_dir)
-        path.parent.mkdir(exist_ok=True)
         fresh = path.with_name(path.name + ".new")
-        fresh.write_bytes(msgspec.json.encode(status))
-        fresh.replace(path)
+        with contextlib.suppress(OSError):  # a status that cannot be written must not stop telemetry
+            path.parent.mkdir(exist_ok=True)
+            fresh.write_bytes(msgspec.json.encode(status))
+            fresh.replace(path)
 
     # --- other threads ---------------------------------------------------------------------------
 

@@ -26,6 +26,8 @@ from edge_agent.watch.trial import Trial
 
 STAGE_S, REQUEST_S = 180.0, 30.0
 """A request that is not answered within this time has failed."""
+HEALTH_S = 10.0
+"""Longest wait for a sign of health; one comes every second."""
 LOOK_S = 0.2
 
 
@@ -50,13 +52,14 @@ class SupervisorSeat:
         on_fault: Callable[[Fault], None],
     ) -> None:
         """`version` decides now. The callbacks run in the thread that calls `receive`."""
-        self._line, self._version, self._before, self._staged = line, version, version, 0
+        self._line, self._version = line, version
         self._probation_s, self._quiet_s = probation_s, quiet_s
         self._on_health, self._on_fault = on_health, on_fault
         self._decoder = msgspec.json.Decoder(News)
         self._asked: deque[_Asked] = deque()
         self._asking = threading.Lock()
         self._trial: Trial | None = None
+        self._healthy, self._healths = threading.Condition(), 0
 
     # --- the main thread -------------------------------------------------------------------------
 
@@ -83,26 +86,20 @@ class SupervisorSeat:
             case Done():
                 self._answer(news)
             case Health():
-                self._version = news.version
                 self._on_health(news)
+                with self._healthy:
+                    self._version, self._healths = news.version, self._healths + 1
+                    self._healthy.notify_all()
             case Fault():
                 if trial := self._trial:
                     trial.fault(news.process, news.reason)
                 self._on_fault(news)
 
     def _answer(self, done: Done) -> None:
-        if not self._asked:
-            return
-        asked = self._asked.popleft()
-        match asked.request:
-            case Switch() if done.ok:
-                self._before, self._version = self._version, self._staged
-            case Revert() if done.ok:
-                self._version = self._before
-            case _:
-                pass
-        asked.answer = done
-        asked.answered.set()
+        if self._asked:
+            asked = self._asked.popleft()
+            asked.answer = done
+            asked.answered.set()
 
     # --- the update's thread ---------------------------------------------------------------------
 
@@ -112,16 +109,15 @@ class SupervisorSeat:
 
     def stage(self, path: Path, model: str, version: int) -> Done:
         """See `Seat`."""
-        self._staged = version
         return self._ask(Stage(path=str(path), model=model, version=version), STAGE_S)
 
     def switch(self) -> Done:
         """See `Seat`."""
-        return self._ask(Switch(), REQUEST_S)
+        return self._ask_and_look(Switch(), REQUEST_S)
 
     def revert(self, reason: str) -> Done:
         """See `Seat`."""
-        return self._ask(Revert(reason=reason), REQUEST_S)
+        return self._ask_and_look(Revert(reason=reason), STAGE_S)  # it may have to load the old model
 
     def retire(self) -> Done:
         """See `Seat`."""
@@ -137,6 +133,14 @@ class SupervisorSeat:
             return verdict
         finally:
             self._trial = None
+
+    def _ask_and_look(self, request: Request, timeout_s: float) -> Done:
+        """Ask, then wait for the next sign of health: after it `version` is what really decides."""
+        done = self._ask(request, timeout_s)
+        seen = self._healths
+        with self._healthy:
+            self._healthy.wait_for(lambda: self._healths > seen, HEALTH_S)
+        return done
 
     def _ask(self, request: Request, timeout_s: float) -> Done:
         asked = _Asked(request)

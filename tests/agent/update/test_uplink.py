@@ -342,6 +342,29 @@ def test_an_uplink_killed_twice_in_the_middle_of_an_update_completes_it(
     assert choose_bundle(supervisor.state_dir, "light").version == 1
 
 
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_an_uplink_killed_at_the_switch_does_not_give_the_new_version_up(
+    supervisor: Supervisor, fleet: Fleet, published: Any, carried_out: bool
+) -> None:
+    killed: list[Request] = []
+
+    def kill_once(request: Request) -> bool:
+        if not isinstance(request, Switch) or killed:
+            return True
+        killed.append(request)
+        supervisor.process.send_signal(signal.SIGKILL)
+        supervisor.process.wait(30)
+        return carried_out  # the answer reaches nobody
+
+    supervisor.before_answer = kill_once
+    fleet.wish(1, 1)
+    until(lambda: killed)
+    supervisor.end()
+    supervisor.start()
+    until(lambda: fleet.model == (1, "COMMITTED"), lambda: (fleet.statuses, supervisor.asked))
+    assert "ROLLED_BACK" not in [status.state for status in fleet.statuses]
+
+
 def test_no_row_is_lost_when_the_broker_and_the_uplink_are_killed(
     supervisor: Supervisor, fleet: Fleet, broker: Broker, published: Any
 ) -> None:
