@@ -110,7 +110,7 @@ def run(folder: FleetFolder) -> None:
     for loop in loops:
         loop.start()
     server = uvicorn.Server(uvicorn.Config(make_api(control), log_level="warning", lifespan="off"))
-    server.run(sockets=[_listen(folder.socket)])
+    server.run(sockets=[listen(folder.socket)])
     stop.set()
     for loop in loops:
         loop.join(timeout=10)
@@ -126,7 +126,7 @@ def _announce(control: Control, announcer: MqttAnnouncer, stop: threading.Event)
             control.announce_all()
 
 
-def _listen(path: Path) -> socket.socket:
+def listen(path: Path) -> socket.socket:
     """A Unix socket that only its owner may open, from its first moment on."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
