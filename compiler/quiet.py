@@ -10,7 +10,9 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import cache
+from typing import TextIO
 
 logger = logging.getLogger("edgewright.compiler")
 
@@ -29,7 +31,7 @@ def quiet() -> Iterator[None]:
         disabled = logging.root.manager.disable
         logging.disable(logging.CRITICAL)  # torch and ONNX Runtime log through handlers that hold the real stream
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), redirect_stdout(_stream(1)), redirect_stderr(_stream(2)):
                 warnings.simplefilter("ignore")
                 yield
         finally:
@@ -57,8 +59,17 @@ def stdout_to_stderr() -> Iterator[None]:
         os.close(kept)
 
 
+@cache
+def _stream(descriptor: int) -> TextIO:
+    """Return a stream onto descriptor 1 or 2, even where sys.stdout no longer is (notebooks, tests).
+
+    Never closed: a library that is imported meanwhile may keep it for its log.
+    """
+    return open(descriptor, "w", buffering=1, closefd=False)
+
+
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr, _stream(1), _stream(2)):
         if stream is not None:
             stream.flush()
 
