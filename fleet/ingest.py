@@ -179,7 +179,7 @@ class Ingest:
             client_id=login.username,
             username=login.username,
             password=login.password,
-            ca=Path(login.ca).read_text() if login.ca else None,
+            ca=login.ca or None,
             on_message=self._received,
             on_connect=self._connected,
             version=4 if workers == 1 else 5,  # shared subscriptions are MQTT 5's
