@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from edge import topics
 from edge.errors import BadMessageError, EdgeError
 from edge.messages import Ack, Batch, Presence, Reported, UpdateStatus, decode, encode
+from fleet.broker import ServiceLogin
 from fleet.store import Heard, Item, Store, Telemetry, Unreadable, open_store
 
 QUEUE_ITEMS = 2000
@@ -32,17 +33,6 @@ RETRY_S = 1.0
 KEEP_DAYS = 30.0
 FORGET_EVERY_S = 3600.0
 log = logging.getLogger("fleet.ingest")
-
-
-class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the broker; a JSON file that only its owner may read. Further fields are ignored."""
-
-    url: str
-    username: str
-    password: str
-    tenant: str
-    ca: str = ""
-    """Path of the CA certificate; empty for mqtt:// without TLS."""
 
 
 def read_message(topic: str, payload: bytes, *, tenant: str, received_ns: int) -> Item:
@@ -169,7 +159,7 @@ def _rows(item: Item) -> int:
 class Ingest:
     """One ingest worker: the broker on one side, the store on the other."""
 
-    def __init__(self, login: Login, store: Store, *, worker: int = 1, workers: int = 1) -> None:
+    def __init__(self, login: ServiceLogin, store: Store, *, worker: int = 1, workers: int = 1) -> None:
         from edge.mqtt import MqttClient
 
         self._login, self._worker, self._workers = login, worker, workers
@@ -230,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m fleet.ingest", description="Telemetry from MQTT into the database."
     )
-    parser.add_argument("login", type=Path, help="JSON file: url, username, password, tenant, ca")
+    parser.add_argument("login", type=Path, help="JSON file of fleet.broker.ServiceLogin")
     parser.add_argument("store", help="database URL")
     parser.add_argument("--worker", type=int, default=1, help="number of this worker, from 1")
     parser.add_argument("--workers", type=int, default=1, help="how many share the telemetry")
@@ -240,7 +230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        login = msgspec.json.decode(given.login.read_bytes(), type=Login)
+        login = msgspec.json.decode(given.login.read_bytes(), type=ServiceLogin)
         Ingest(login, open_store(given.store), worker=given.worker, workers=given.workers).run(stop)
     except EdgeError as exc:
         log.critical("%s", exc)
