@@ -38,7 +38,8 @@ def synthetic_inputs(statistics: InputStatistics, channel_axis: int, images: boo
     else:
         mean, std = statistics.mean, statistics.std
     pool = [mean + std * rng.uniform(0.5, 2.0) * _coarse_noise(rng, shape, channel_axis) for _ in range(POOL)]
-    return np.asarray(np.clip(np.stack(pool), statistics.low, statistics.high), np.float32)
+    clipped: NDArray[np.float32] = np.clip(np.stack(pool), statistics.low, statistics.high).astype(np.float32)
+    return clipped
 
 
 def real_pool(inputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -52,13 +52,13 @@ def compile_model(request: Request, *, stage: Stage, warn: Callable[[str], None]
     check_order(request.order)
     target = compilable_target(request.order.target)
     data = open_data(request.data, label_column=request.label_column)
+    labels = read_labels(request.labels_file) if request.labels_file else ()
     with stage("loading the model", None):
         model = check_classifier(load_model(request.model))
 
     resolved = resolve_contract(model, data, request.input_file, beside(request.model))
     contract = resolved.contract
-    labels = read_labels(request.labels_file) if request.labels_file else resolved.labels
-    samples = arrange(data, contract, labels=labels, outputs=model.outputs)
+    samples = arrange(data, contract, labels=labels or resolved.labels, outputs=model.outputs)
     parts = split(samples.digests)
     warnings = judge_split(parts)
 

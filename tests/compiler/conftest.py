@@ -12,7 +12,7 @@ CONTRACT = 'colour = "RGB"\nresize = "stretch"\nscale = 0.00392156862745098\n'
 
 @pytest.fixture(scope="session")
 def colour_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An .onnx file [1, 3, 8, 8] -> [1, 3]: 1x1 convolution, mean over the picture, soft-max; its contract beside it."""
+    """An .onnx file [1, 3, 8, 8] -> [1, 3]: 1x1 convolution, mean over the picture, soft-max; contract beside it."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

@@ -1,0 +1,105 @@
+"""The report: complete, and one file that opens without a network."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compiler.packing import Order
+from compiler.pipeline import Request, compile_model
+from compiler.report import charts
+from compiler.result import Compiled
+from edge import console
+
+
+class Tags(HTMLParser):
+    """Collects open tags and attributes, and complains of what is never closed."""
+
+    VOID = frozenset({"meta", "img", "br", "line", "circle", "rect"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory, colour_model: Path, colour_pictures: Path) -> Compiled:
+    order = Order(target="raspberrypi4", output=tmp_path_factory.mktemp("report") / "colour-1.edge")
+    request = Request(model=str(colour_model), data=colour_pictures, order=order)
+    return compile_model(request, stage=console.progress, warn=lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def page(compiled: Compiled) -> str:
+    return (compiled.report / "report.html").read_text("utf-8")
+
+
+def test_the_page_asks_for_nothing_outside_itself(page: str) -> None:
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    for tag, attributes in tags.seen:
+        assert tag not in {"script", "link", "iframe", "object", "embed", "base"}
+        for name in ("src", "href", "xlink:href", "srcset", "action"):
+            assert (attributes.get(name) or "data:").startswith("data:")
+        assert not any(name.startswith("on") for name in attributes)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_the_page_says_what_was_chosen_why_and_why_not_the_others(compiled: Compiled, page: str) -> None:
+    text = re.sub(r"<[^>]+>", "", page)
+    for reason in compiled.choice.reasons:
+        assert reason.removeprefix("not ")[1:] in text
+    assert f"{compiled.main.quality.compiled:.1%}" in text
+    assert "95 % interval" in text
+    assert compiled.manifest.provenance.source_sha256 in text
+    assert "0.00392157" in text  # the input contract's scale
+
+
+def test_changed_decisions_are_shown_with_their_pictures(compiled: Compiled, page: str) -> None:
+    changed = np.flatnonzero(compiled.reference.predicted != compiled.judged.scores.predicted)
+    assert page.count("data:image/png;base64,") == min(24, len(changed))
+    for at in changed:
+        assert compiled.samples.where[compiled.split.held_out[at]] in page
+
+
+def test_report_json_is_what_json_prints(compiled: Compiled) -> None:
+    report = json.loads((compiled.report / "report.json").read_text())
+    assert report["chosen"] == {"runtime": "onnxruntime", "dtype": compiled.main.candidate.dtype}
+    assert set(report["quality"]) == {"metric", "float", "compiled", "drop", "ci95", "agreement", "samples"}
+    assert {one["kind"] for one in report["latency"]} == {"measured"}
+    assert len(report["candidates"]) == 2
+
+
+def test_hostile_labels_are_only_text() -> None:
+    counts = np.array([[3, 1], [0, 2]])
+    drawing = charts.confusion(counts, ("<script>alert(1)</script>", '"><img src=x>'))
+    assert "<script" not in drawing
+    assert "<img" not in drawing
+
+
+def test_very_many_classes_are_not_drawn_cell_by_cell() -> None:
+    assert charts.confusion(np.eye(1000, dtype=np.int64), [str(i) for i in range(1000)]) == ""
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.013, 0.021), (88.1, 91.3), (0, 731)])
+def test_axes_have_a_few_round_ticks_inside(low: float, high: float) -> None:
+    ticks = charts.Axis(low, high, 0, 100).ticks()
+    assert 2 <= len(ticks) <= 7
+    assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in ticks)
