@@ -81,14 +81,14 @@ def mosquitto_path() -> str | None:
     return shutil.which("mosquitto") or shutil.which("mosquitto", path=_SYSTEM_PATHS)
 
 
-def choose_kind() -> Kind:
-    """The broker that is installed here; raises `MissingExtraError`."""
-    if mosquitto_path():
+def choose_kind(wanted: str | None = None) -> Kind:
+    """The broker that is installed here, or the one that is wanted; raises `MissingExtraError`."""
+    if mosquitto_path() and wanted != "amqtt":
         return "mosquitto"
-    if importlib.util.find_spec("amqtt"):
+    if importlib.util.find_spec("amqtt") and wanted != "mosquitto":
         return "amqtt"
     remedy = "install mosquitto (apt install mosquitto), or pip install 'edgewright[fleet]', or pass --broker URL"
-    raise MissingExtraError("no MQTT broker is installed", remedy=remedy)
+    raise MissingExtraError(f"{wanted or 'no MQTT broker'} is {'not ' if wanted else ''}installed", remedy=remedy)
 
 
 def prepare(kind: Kind, folder: Path, settings: BrokerSettings) -> list[str]:

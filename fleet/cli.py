@@ -101,7 +101,7 @@ def serve_command(
     directory
         Folder that `edge fleet init` made.
     broker
-        An MQTT broker of your own, mqtts://HOST:PORT; by default mosquitto or amqtt is started.
+        An MQTT broker of your own, mqtts://HOST:PORT; or mosquitto, or amqtt; by default what is installed.
     store
         Telemetry database: sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.
     bind

@@ -40,6 +40,7 @@ class Options:
     """What the command line may say. A port of 0 means any free one."""
 
     broker: str | None = None
+    """URL of the user's own; "mosquitto" or "amqtt"; by default what is installed."""
     store: str | None = None
     bind: str | None = None
     """Address of the device side; loopback when the fleet's host is, else every address."""
@@ -107,8 +108,9 @@ def _settle(folder: FleetFolder, config: FleetConfig, options: Options) -> Servi
     """Decide broker, ports and URLs. Raises `PortTakenError`, `MissingExtraError`, `BadArgumentError`."""
     bind = options.bind or ("127.0.0.1" if is_loopback(config.host) else "0.0.0.0")  # noqa: S104  # devices reach it
     host = f"[{config.host}]" if ":" in config.host else config.host
-    kind = "external" if options.broker else brokers.choose_kind()
-    mqtt_port = 0 if options.broker else claim(bind, options.mqtt_port, "--mqtt-port")
+    url = _external(options.broker) if options.broker not in (None, "mosquitto", "amqtt") else None
+    kind = "external" if url else brokers.choose_kind(options.broker)
+    mqtt_port = 0 if url else claim(bind, options.mqtt_port, "--mqtt-port")
     http_port = claim(bind, options.http_port, "--http-port")
     page_port = claim(options.page_bind, options.page_port, "--page-port")
     return ServiceSettings(
@@ -120,19 +122,19 @@ def _settle(folder: FleetFolder, config: FleetConfig, options: Options) -> Servi
         page_bind=options.page_bind,
         page_port=page_port,
         ingest_workers=1 if kind == "amqtt" else max(1, options.ingest_workers),  # amqtt shares no subscriptions
-        mqtt_url=_external(options.broker) if options.broker else f"mqtts://{host}:{mqtt_port}",
+        mqtt_url=url or f"mqtts://{host}:{mqtt_port}",
         http_url=f"https://{host}:{http_port}",
         page_url=f"http://127.0.0.1:{page_port}" if is_loopback(options.page_bind) else f"https://{host}:{page_port}",
     )
 
 
-def _external(url: str) -> str:
+def _external(url: str | None) -> str:
     """A broker of the user's own: its users are ours, so the URL names none."""
-    parts = urlsplit(url)
+    parts = urlsplit(url or "")
     if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.username or parts.path not in ("", "/"):
         remedy = "pass mqtts://host:port, and give that broker DIR/broker/passwords and DIR/broker/acl"
         raise BadArgumentError(f"{url!r} is not the URL of a broker", remedy=remedy)
-    return url.rstrip("/")
+    return parts.geturl().rstrip("/")
 
 
 def _children(folder: FleetFolder, config: FleetConfig, settings: ServiceSettings) -> list[Child]:
