@@ -4,25 +4,47 @@ import errno
 import importlib
 import inspect
 import json
+import logging
 import os
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from edge import cli, errors
+from edge import __version__, cli, errors
 from edge.failure import BUG, explain
 
 HEAVY = {"torch", "onnx", "onnxruntime", "cv2", "paho", "numpy", "tuf", "nicegui", "sqlalchemy", "ai_edge_litert"}
 EDGE = [sys.executable, "-m", "edge.cli"]
 
 
-def edge(*words: str, **options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*EDGE, *words], capture_output=True, text=True, check=False, timeout=120, **options)  # type: ignore[call-overload]
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def edge(capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run a command in this process: edge("targets", "--json")."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
+    def run(*words: str) -> Done:
+        capsys.readouterr()
+        code = cli.run(list(words))
+        return Done(code, *capsys.readouterr())
+
+    yield run
+    root.handlers[:], root.level = handlers, level
 
 
 @pytest.mark.parametrize(
@@ -58,20 +80,18 @@ def test_every_command_of_the_table_exists_and_has_a_docstring(command: cli.Comm
     assert command.help.endswith(".")
 
 
-def test_help_lists_the_commands_in_the_order_of_a_models_life() -> None:
+def test_help_lists_the_commands_in_the_order_of_a_models_life(edge: Run) -> None:
     out = edge("--help").stdout
     words = [c.words.split()[0] for c in cli.COMMANDS]
     places = [out.index(f"\u2502 {word} ") for word in dict.fromkeys(words)]
     assert places == sorted(places)
 
 
-def test_version_is_one_line() -> None:
-    import edge as package
-
-    assert edge("--version").stdout == f"{package.__version__}\n"
+def test_version_is_one_line(edge: Run) -> None:
+    assert edge("--version").stdout == f"{__version__}\n"
 
 
-def test_a_called_command_shows_its_options() -> None:
+def test_a_called_command_shows_its_options(edge: Run) -> None:
     out = edge("inspect", "--help").stdout
     assert "BUNDLE" in out
     assert "--json" in out
@@ -87,7 +107,7 @@ def test_a_called_command_shows_its_options() -> None:
         (["targets", "a", "b"], "b"),
     ],
 )
-def test_a_wrong_word_is_one_line_and_exit_code_2(words: list[str], problem: str) -> None:
+def test_a_wrong_word_is_one_line_and_exit_code_2(edge: Run, words: list[str], problem: str) -> None:
     done = edge(*words)
     assert done.returncode == 2
     assert problem.lower() in done.stderr.lower()
@@ -96,7 +116,7 @@ def test_a_wrong_word_is_one_line_and_exit_code_2(words: list[str], problem: str
     assert "\n  fix: see `edge" in done.stderr
 
 
-def test_an_error_has_its_exit_code_two_lines_and_with_json_one_object() -> None:
+def test_an_error_has_its_exit_code_two_lines_and_with_json_one_object(edge: Run) -> None:
     plain, machine = edge("targets", "raspbery4"), edge("targets", "raspbery4", "--json")
     assert plain.returncode == machine.returncode == errors.UnknownTargetError.exit_code
     assert plain.stdout == ""
@@ -107,13 +127,13 @@ def test_an_error_has_its_exit_code_two_lines_and_with_json_one_object() -> None
     assert set(answer) == {"error", "problem", "remedy"}
 
 
-def test_a_missing_bundle_says_so() -> None:
+def test_a_missing_bundle_says_so(edge: Run) -> None:
     done = edge("inspect", "none-1.edge")
     assert done.returncode == errors.FileMissingError.exit_code
     assert "no bundle none-1.edge" in done.stderr
 
 
-def test_inspect_prints_the_whole_bundle_for_people_and_machines(make_bundle: Callable[..., Path]) -> None:
+def test_inspect_prints_the_whole_bundle_for_people_and_machines(edge: Run, make_bundle: Callable[..., Path]) -> None:
     path = str(make_bundle())
     assert "tiny version 1, for x86-64" in edge("inspect", path).stdout
     answer = json.loads(edge("inspect", path, "--json").stdout)
@@ -121,7 +141,7 @@ def test_inspect_prints_the_whole_bundle_for_people_and_machines(make_bundle: Ca
     assert answer["golden_samples"] == 3
 
 
-def test_targets_are_listed_and_shown() -> None:
+def test_targets_are_listed_and_shown(edge: Run) -> None:
     listed = json.loads(edge("targets", "--json").stdout)["targets"]
     assert {t["name"] for t in listed} >= {"raspberrypi4", "rk3588"}
     assert json.loads(edge("targets", "x86-64", "--json").stdout)["runtimes"][0] == "litert"
