@@ -1,5 +1,6 @@
 """The agent's configuration: one YAML file, read once, every key known, every number with its unit."""
 
+import platform
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -9,6 +10,7 @@ import yaml
 
 from edge.errors import BadConfigError, FileMissingError
 from edge.messages import Id
+from edge.target import load_target, target_names
 from edge_agent import actuators, deciders, sources
 from edge_agent.plugins import convert, load_class, nearest, read_options
 
@@ -77,8 +79,8 @@ class FleetConfig(Section, frozen=True, kw_only=True):
 
     enrol: Path
     """The file that `edge fleet enrol` wrote for this device."""
-    target: str
-    """What this device is; `edge targets` lists them. A bundle for another target is refused."""
+    target: str = ""
+    """What this device is; `edge targets` lists them. A bundle for another target is refused. A PC need not say."""
     window_s: Positive = 1.0
     probation_s: Positive = 60.0
     quiet_s: Positive = 10.0
@@ -136,7 +138,7 @@ def load_config(path: Path, *, strangers: bool = False) -> AgentConfig:
         actuators=_actuators(raw["actuators"], guard, decider, folder, strangers),
         guard=guard,
         loop=_section(raw, "loop", LoopConfig, folder),
-        fleet=_section(raw, "fleet", FleetConfig, folder) if raw.get("fleet") is not None else None,
+        fleet=_fleet(raw, folder),
         folder=folder,
     )
     _check_safe_states(config)
@@ -164,6 +166,18 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _section(raw: Mapping[str, Any], key: str, kind: type[SectionT], folder: Path) -> SectionT:
     return convert(raw.get(key) or {}, kind, folder=folder, where=key)
+
+
+def _fleet(raw: Mapping[str, Any], folder: Path) -> FleetConfig | None:
+    if raw.get("fleet") is None:
+        return None
+    fleet = _section(raw, "fleet", FleetConfig, folder)
+    if fleet.target:
+        load_target(fleet.target)
+        return fleet
+    if platform.machine() != "x86_64":
+        raise BadConfigError("fleet: 'target' is missing", remedy=f"use one of: {', '.join(target_names())}")
+    return msgspec.structs.replace(fleet, target="x86-64")
 
 
 def _actuators(

@@ -77,7 +77,7 @@ def _paths_in(folder: Path) -> Any:  # noqa: ANN401 - msgspec's hook is untyped
     def hook(kind: type, value: object) -> object:
         if kind is Path and isinstance(value, str):
             return folder / Path(value).expanduser()
-        raise msgspec.ValidationError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")
+        raise ValueError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")  # msgspec adds the place
 
     return hook
 

@@ -40,8 +40,15 @@ _REQUESTS = msgspec.json.Decoder(Request)
 class Supervisor:
     """Everything that the agent is, seen from above. Use: `Supervisor(config, boot).run()`."""
 
-    def __init__(self, config: AgentConfig, boot: Boot, *, records_fd: int = -1) -> None:
-        """`records_fd`: write end of a pipe for `edge_agent.records`, if somebody else than an uplink reads them."""
+    def __init__(
+        self, config: AgentConfig, boot: Boot, *, records_fd: int = -1, uplink: str = "edge_agent.uplink.process"
+    ) -> None:
+        """Prepare memory and pipes; nothing runs yet.
+
+        `records_fd`: write end of a pipe for `edge_agent.records`, if somebody else than an uplink reads them.
+        `uplink`: module that speaks `edge_agent.control`.
+        """
+        self._uplink_module = uplink
         self._config, self._boot = config, boot
         records = make_pipe(RECORDS_BYTES) if config.fleet else None
         token = os.urandom(16)
@@ -175,7 +182,7 @@ class Supervisor:
     def _start_uplink(self) -> None:
         """Once: when the first model decides, or will not, or there is none."""
         if self._config.fleet is not None and self._uplink is None:
-            self._uplink = Child("uplink", "edge_agent.uplink.process", self._plan.uplink, _REQUESTS)
+            self._uplink = Child("uplink", self._uplink_module, self._plan.uplink, _REQUESTS)
             self._uplink.start()
 
     def _children(self) -> list[Child[link.News] | Child[Request]]:
