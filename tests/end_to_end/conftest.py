@@ -1,7 +1,6 @@
 """A whole fleet on this machine: the real service, broker and agents, each a process started by its command."""
 
 import hashlib
-import json
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import yaml
@@ -18,10 +18,12 @@ import yaml
 from edge.bundle import Baseline, Golden, pack
 from edge.manifest import ImageInput, Manifest, Provenance, Quality, TensorSpec, Tolerance, Variant
 from edge.statistics import SCORE_EDGES, count
+from fleet.client import FleetClient
 
 SIDE = 8
 LABELS = ("red", "green", "blue")
 MODEL = "colours"
+RECORDER = {"max_age_ms": 500, "safe_state": "stop"}
 EDGE = [sys.executable, "-m", "edge.cli"]
 
 
@@ -31,7 +33,7 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0, what: str =
     while not condition():
         if time.monotonic() > limit:
             pytest.fail(f"waited {timeout_s:g} s in vain for {what}")
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def colour_model(gain: float) -> bytes:
@@ -120,7 +122,9 @@ class Fleet:
         """Start `edge fleet serve` on free ports, and wait until it answers."""
         ports = ["--http-port", "0", "--mqtt-port", "0", "--page-port", "0"]
         process = self._start("fleet", "serve", str(self.dir), *ports)
-        wait_for(lambda: self.edge("fleet", "status", "--dir", str(self.dir), check=False).returncode == 0)
+        log = self.folder / f"log-{len(self.processes) - 1}-fleet.txt"
+        wait_for(lambda: "fleet ready" in log.read_text(), timeout_s=150, what="the service")
+        self.client = FleetClient.local(self.dir)
         return process
 
     def start_agent(self, device: str, **settings: object) -> "subprocess.Popen[str]":
@@ -141,8 +145,8 @@ class Fleet:
             "state_dir": str(self.state_dir(device)),
             "source": {"kind": "frames", "path": str(pictures), "fps": 60},
             "decider": {"kind": "classify", "go": ["green"], "floor": 0.6, "hold_s": 0.1},
-            "actuators": [{"kind": "recorder", "path": str(self.record(device)), "max_age_ms": 500}],
-            "fleet": {"enrol": str(enrol), "probation_s": 1.5},
+            "actuators": [{"kind": "recorder", "path": str(self.record(device)), **RECORDER}],
+            "fleet": {"enrol": str(enrol), "target": "x86-64", "probation_s": 1.5},
         }
 
     def state_dir(self, device: str) -> Path:
@@ -158,8 +162,8 @@ class Fleet:
         self.edge("fleet", "publish", str(bundle), "--keys", str(self.keys), "--dir", str(self.dir))
 
     def status(self) -> dict[str, Any]:
-        """`edge fleet status --json`."""
-        answer: dict[str, Any] = json.loads(self.edge("fleet", "status", "--dir", str(self.dir), "--json").stdout)
+        """What `edge fleet status --json` prints, without starting a process for it."""
+        answer: dict[str, Any] = msgspec.to_builtins(self.client.status())
         return answer
 
     def model(self, device: str) -> dict[str, Any]:
