@@ -18,7 +18,8 @@ Names = Literal["lost", "kept"]
 Bytes = Literal["lost", "kept", "torn", "zeros"]
 ALL_NAMES: tuple[Names, ...] = get_args(Names)
 ALL_BYTES: tuple[tuple[Bytes, float], ...] = (
-    ("lost", 0), ("kept", 0), ("zeros", 0), ("torn", 0.01), ("torn", 0.3), ("torn", 0.7), ("torn", 0.99),
+    ("lost", 0), ("kept", 0), ("zeros", 0),
+    ("torn", 0.01), ("torn", 0.25), ("torn", 0.5), ("torn", 0.75), ("torn", 0.99),
 )  # fmt: skip
 """How un-synced bytes may look, and at which share of its length the last write is torn."""
 
