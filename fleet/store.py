@@ -226,6 +226,9 @@ def open_store(url: str) -> Store:
     """
     try:
         engine = _engine(url)
+    except OSError as exc:
+        remedy = "check that the folder exists or can be made, and has room"
+        raise FleetError(f"telemetry database {_shown(url)}: {exc}", remedy=remedy) from exc
     except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, ImportError) as exc:
         remedy = "use sqlite:///FILE, or postgresql+psycopg://USER@HOST/NAME with: pip install 'edgewright[postgres]'"
         raise BadConfigError(f"cannot open telemetry database {_shown(url)}: {exc}", remedy=remedy) from exc

@@ -1,0 +1,303 @@
+"""The telemetry database, on SQLite and on a PostgreSQL of this test's own."""
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edge.errors import BadConfigError, FleetError
+from edge.messages import (
+    Batch,
+    Body,
+    DecisionRow,
+    EventRow,
+    ModelReport,
+    Presence,
+    Reported,
+    Row,
+    UpdateState,
+    UpdateStatus,
+    WindowRow,
+)
+from edge.statistics import AGE_EDGES_MS, LATENCY_EDGES_US, SCORE_EDGES
+from fleet.store import Store, Telemetry, Unreadable, is_news, open_store
+
+NS = 10**9
+OUTBOX = "0123456789abcdef"
+
+
+def postgres_tool(name: str) -> str | None:
+    found = [str(path) for path in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")]
+    return sorted(found)[-1] if found else shutil.which(name)
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    """A private cluster: own folder, own socket, own port; ends with the module."""
+    initdb, postgres = postgres_tool("initdb"), postgres_tool("postgres")
+    if not initdb or not postgres:
+        pytest.skip("PostgreSQL is not installed: apt install postgresql")
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    folder = Path(tempfile.mkdtemp(prefix="edgewright-pg-"))
+    if as_user:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = str(folder / "data")
+    made = subprocess.run(
+        [*as_user, initdb, "-D", data, "-A", "trust", "-U", "edge", "--no-sync", "-E", "UTF8"],
+        capture_output=True, text=True, check=False, cwd=folder,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.skip(f"initdb does not work here: {made.stderr[-300:]}")
+    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+    server = subprocess.Popen(
+        [*as_user, postgres, "-D", data, "-p", str(port), *options], cwd=folder, stderr=subprocess.DEVNULL
+    )
+    url = f"postgresql+psycopg://edge@/postgres?host={folder}&port={port}"
+    try:
+        for _ in range(300):
+            try:
+                open_store(url).close()
+                break
+            except FleetError:
+                assert server.poll() is None, "the server ended"
+                threading.Event().wait(0.1)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "sqlite":
+        opened = open_store(f"sqlite:///{tmp_path / 'telemetry.db'}")
+        yield opened
+        opened.close()
+        return
+    opened = open_store(request.getfixturevalue("postgres_url"))
+    yield opened
+    from fleet.store_tables import metadata
+
+    metadata.drop_all(opened._engine)
+    opened.close()
+
+
+def window(version: int = 1, *, label: str = "red", score_bin: int = 15, n: int = 10) -> WindowRow:
+    return WindowRow(
+        model="light",
+        version=version,
+        span_ms=1000.0,
+        decisions=n,
+        unsure=1,
+        labels={label: n},
+        scores=tuple(n if i == score_bin else 0 for i in range(len(SCORE_EDGES) + 1)),
+        latency_us=tuple(n if i == 50 else 0 for i in range(len(LATENCY_EDGES_US) + 1)),
+        age_ms=tuple(n if i == 40 else 0 for i in range(len(AGE_EDGES_MS) + 1)),
+        actions={"stop": n},
+        dropped=2,
+        max_gap_ms=120.0,
+    )
+
+
+DECISION = DecisionRow(
+    model="light", version=1, frame=7, label="red", score=0.97, action="stop", age_ms=12.5, latency_us=900.0
+)
+EVENT = EventRow(kind="fault", text="capture ended and was started again", model="light", version=1)
+
+
+def batch(*bodies: Body | bytes, first: int = 1, outbox: str = OUTBOX) -> Batch:
+    rows = tuple(
+        Row(
+            seq=first + i,
+            wall_ns=1_700_000_000 * NS,
+            mono_ns=NS,
+            boot_id="b",
+            clock_ok=True,
+            body=msgspec.Raw(body if isinstance(body, bytes) else msgspec.json.encode(body)),
+        )
+        for i, body in enumerate(bodies)
+    )
+    return Batch(outbox_id=outbox, first_seq=first, last_seq=first + len(rows) - 1, rows=rows)
+
+
+def test_a_batch_sent_twice_is_in_the_table_once_and_acknowledged_twice(store: Store) -> None:
+    sent = batch(window(), DECISION, EVENT)
+    acks = [store.ingest("car-1", sent, 5 * NS), store.ingest("car-1", sent, 6 * NS)]
+    assert [(ack.outbox_id, ack.first_seq, ack.last_seq) for ack in acks] == [(OUTBOX, 1, 3)] * 2
+    counts = store.counts()
+    assert (counts["windows"], counts["decisions"], counts["events"]) == (1, 1, 1)
+
+
+def test_the_same_numbers_of_another_outbox_or_device_are_other_rows(store: Store) -> None:
+    store.ingest("car-1", batch(EVENT), NS)
+    store.ingest("car-1", batch(EVENT, outbox="another"), NS)
+    store.ingest("car-2", batch(EVENT), NS)
+    assert store.counts()["events"] == 3
+    assert store.identities("events", "car-1") == [("0123456789abcdef", 1), ("another", 1)]
+
+
+BAD_ROWS = {
+    "not JSON": b'"half',
+    "no known kind": b'{"type":"wish"}',
+    "a version of zero": msgspec.json.encode(window()).replace(b'"version":1', b'"version":0'),
+    "a histogram with too few bins": msgspec.json.encode(window()).replace(b'"scores":[0,', b'"scores":['),
+    "a count that would overflow": msgspec.json.encode(window(n=10**12)),
+    "a hundred labels": msgspec.json.encode(window()).replace(
+        b'"labels":{"red":10}', b'"labels":' + msgspec.json.encode({f"l{i}": 1 for i in range(100)})
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_a_bad_row_is_quarantined_and_acknowledged_with_its_good_neighbours(store: Store, name: str) -> None:
+    ack = store.ingest("car-1", batch(EVENT, BAD_ROWS[name], DECISION), NS)
+    assert (ack.first_seq, ack.last_seq) == (1, 3)
+    assert store.identities("quarantine", "car-1") == [(OUTBOX, 2)]
+    assert (store.counts()["events"], store.counts()["decisions"]) == (1, 1)
+    (bad,) = store.quarantined(10)
+    assert bad.origin == "car-1"
+    assert bad.reason
+
+
+def test_a_row_outside_its_batch_is_not_believed(store: Store) -> None:
+    sent = batch(EVENT, EVENT)
+    store.ingest("car-1", msgspec.structs.replace(sent, last_seq=1), NS)
+    assert store.identities("events", "car-1") == [(OUTBOX, 1)]
+    assert store.identities("quarantine", "car-1") == [(OUTBOX, 2)]
+
+
+def test_text_that_a_database_refuses_does_not_hold_up_a_queue(store: Store) -> None:
+    nasty = EventRow(kind="fault", text="zero \0 byte, quote ' and \U0001f6a6", model="m'; DROP TABLE events; --")
+    store.ingest("car-1", batch(nasty), NS)
+    (event,) = store.events(5)
+    assert event.text == "zero  byte, quote ' and \U0001f6a6"
+
+
+def test_sums_of_windows_go_by_the_fleets_clock_and_by_version(store: Store) -> None:
+    store.ingest("car-1", batch(window(1), window(1, label="green"), window(2), first=1), 10 * NS)
+    store.ingest("car-1", batch(window(1), first=10), 20 * NS)
+    store.ingest("car-2", batch(window(1)), 10 * NS)
+    seen = store.observe("light", 1, ["car-1"], 10 * NS, 20 * NS)
+    assert set(seen) == {"car-1"}
+    one = seen["car-1"]
+    assert (one.windows, one.decisions, one.unsure, one.dropped) == (2, 20, 2, 4)
+    assert (one.span_ms, one.max_gap_ms) == (2000.0, 120.0)
+    assert one.labels == {"red": 10, "green": 10}
+    assert one.actions == {"stop": 20}
+    assert sum(one.scores) == sum(one.latency_us) == sum(one.age_ms) == 20
+    assert len(one.scores) == len(SCORE_EDGES) + 1
+    everybody = store.observe("light", 1, None, 0, 99 * NS)
+    assert {device: o.windows for device, o in everybody.items()} == {"car-1": 3, "car-2": 1}
+
+
+def test_what_a_device_does_now_is_the_newest_of_each(store: Store) -> None:
+    store.ingest("car-1", batch(window(1), DECISION), 10 * NS)
+    store.ingest("car-1", batch(window(2), msgspec.structs.replace(DECISION, frame=8), first=3), 11 * NS)
+    pulse = store.pulse(5 * NS, 12 * NS)["car-1"]
+    assert (pulse.version, pulse.sums.windows) == (2, 1)
+    assert store.latest_decisions(0)["car-1"].frame == 8
+    assert [d.frame for d in store.decisions("car-1", 5)] == [8, 7]
+    assert [w.version for w in store.windows("car-1", 0, 5)] == [1, 2]
+
+
+def test_a_will_of_an_older_session_does_not_bury_a_device_that_is_back(store: Store) -> None:
+    def say(session: int, *, online: bool, boot: str = "boot-a") -> bool:
+        store.set_presence("car-1", Presence(online=online, boot_id=boot, session=session), NS)
+        return store.devices()[0].online
+
+    assert say(5, online=True)
+    assert not say(5, online=False)
+    assert say(6, online=True)
+    assert say(5, online=False)  # the will of session 5 comes late
+    assert say(0, online=True, boot="boot-b")  # the counter began again, with a new boot
+    assert not say(0, online=False, boot="boot-b")
+
+
+def test_news_is_never_older_than_what_is_known() -> None:
+    known = Presence(online=True, boot_id="a", session=5)
+    assert not is_news(known, Presence(online=False, boot_id="a", session=4))
+    assert not is_news(known, Presence(online=True, boot_id="a", session=4))
+    assert is_news(known, Presence(online=False, boot_id="a", session=5))
+    assert is_news(None, Presence(online=False, boot_id="a", session=0))
+
+
+def test_a_report_that_comes_again_unchanged_keeps_its_time(store: Store) -> None:
+    def report(state: UpdateState, at_s: int) -> int:
+        models = {"light": ModelReport(version=1, state=state, attempted=2, reason="X: y")}
+        store.set_reported("car-1", Reported(models=models, target="pi", agent="0.1"), at_s * NS)
+        view = store.devices()[0]
+        assert (view.target, view.agent, view.seen_ns) == ("pi", "0.1", at_s * NS)
+        assert view.report("light").state == state
+        return view.changed_ns["light"] // NS
+
+    assert [report("COMMITTED", 1), report("COMMITTED", 2), report("FAILED", 3), report("FAILED", 4)] == [1, 1, 3, 3]
+    store.set_reported("car-1", Reported(models={}), 5 * NS)
+    assert store.devices()[0].models == {}
+
+
+def test_steps_of_updates_and_whole_bad_messages_are_kept_for_people(store: Store) -> None:
+    store.add_status("car-1", UpdateStatus(model="light", version=2, state="DOWNLOADING"), NS)
+    store.add_status(
+        "car-1", UpdateStatus(model="light", version=2, state="FAILED", reason="DISK_FULL: no room"), 2 * NS
+    )
+    store.commit([Unreadable("edge/v1/x", "not JSON", b"\xff\x00", 3 * NS)])
+    assert [(u.state, u.version) for u in store.updates(5, "car-1")] == [("FAILED", 2), ("DOWNLOADING", 2)]
+    assert [bad.origin for bad in store.quarantined(5)] == ["edge/v1/x"]
+
+
+def test_old_rows_are_forgotten_and_new_ones_kept(store: Store) -> None:
+    day = 86400 * NS
+    for age in (40, 31, 29, 0):
+        store.ingest("car-1", batch(window(), DECISION, EVENT, b"{}", first=1 + 10 * age), (100 - age) * day)
+    assert store.forget(30, 100 * day) == 8
+    counts = store.counts()
+    assert {counts[name] for name in ("windows", "decisions", "events", "quarantine")} == {2}
+    assert store.forget(30, 100 * day) == 0
+
+
+def test_several_writers_with_the_same_batches_in_any_order_store_each_row_once(store: Store) -> None:
+    batches = [batch(*[window() for _ in range(5)], DECISION, first=1 + 6 * i) for i in range(30)]
+    errors: list[Exception] = []
+
+    def write(seed: int) -> None:
+        mine = batches[:]
+        random.Random(seed).shuffle(mine)
+        try:
+            for start in range(0, len(mine), 5):
+                store.commit([Telemetry("car-1", each, NS) for each in mine[start : start + 5]])
+        except Exception as exc:  # noqa: BLE001
+            errors.append(exc)
+
+    threads = [threading.Thread(target=write, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not errors
+    assert store.counts()["windows"] == 150
+    assert [seq for _, seq in store.identities("decisions", "car-1")] == [6 * (i + 1) for i in range(30)]
+
+
+def test_an_impossible_url_says_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(BadConfigError, match="sqlite:///FILE"):
+        open_store("nonsense")
+    with pytest.raises(BadConfigError, match="sqlite:///FILE"):
+        open_store("mongo://x")
+    with pytest.raises(FleetError, match=r"edge:\*\*\*@127.0.0.1:1/none") as caught:
+        open_store("postgresql+psycopg://edge:secretword@127.0.0.1:1/none?connect_timeout=1")
+    assert "secretword" not in str(caught.value)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FleetError, match="folder exists"):
+        open_store(f"sqlite:///{tmp_path}/file/x.db")
