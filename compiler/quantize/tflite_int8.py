@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.quantize.tflite_pooling import pool_to_mean
 from compiler.quiet import quiet
 
 SIGNATURE = "serving_default"
@@ -33,7 +34,7 @@ def quantize_tflite(content: bytes, samples: Iterator[NDArray[np.float32]]) -> b
 
 
 def modernize(content: bytes) -> tuple[bytes, str]:
-    """Return the model as the quantizer expects it, and the name of its input in the signature SIGNATURE.
+    """Return the model as the quantizer expects it, global pools as means, and its input's name in SIGNATURE.
 
     Files made before 2021 have no signature, by which the quantizer finds tensors, and keep operator numbers in another
     field: the quantizer would take every operator for ADD (number 0), and every weight for an activation.
@@ -45,6 +46,7 @@ def modernize(content: bytes) -> tuple[bytes, str]:
     model = flatbuffer_utils.read_model_from_bytearray(content)
     for code in model.operatorCodes:
         code.builtinCode = flatbuffer_utils.get_builtin_code_from_operator_code(code)
+    pool_to_mean(model)
     names = [one.inputs[0].name.decode() for one in model.signatureDefs or [] if one.signatureKey == SIGNATURE.encode()]
     if not names:
         model.signatureDefs = [_signature(schema, model.subgraphs[0])]
