@@ -39,25 +39,29 @@ def run(spec: CaptureSpec, link: Link) -> None:
         for order in link.orders():
             if isinstance(order, Act):
                 press.act(order)
-        if camera.tried and link.beat_due():
+        waiting = not camera.live and rate.wait_s(time.monotonic_ns()) > 0
+        shot = None if waiting else camera.read(press)
+        if link.beat_due():  # before the first frame is published: a source that hangs then is soon noticed
             link.say(CaptureBeat(frame=press.frame, dropped=press.dropped, trouble=camera.trouble))
-        if not camera.live and rate.wait_s(time.monotonic_ns()) > 0:
-            continue
-        shot = camera.read(press)
         if camera.ended:
             break
-        if shot is None:
-            select.select([link.fileno()], [], [], camera.pause_s())
-        elif rate.due(time.monotonic_ns()):  # a live source is read at its own pace, so that nothing old piles up
+        if shot is not None and rate.due(time.monotonic_ns()):  # a live source is read at its own pace
             press.publish(shot)
-    if camera.ended:
-        link.say(Ended())
-        while link.open:  # nothing more will come; the supervisor decides what follows
-            select.select([link.fileno()], [], [], BEAT_S)
-            link.orders()
-            if link.beat_due():
-                link.say(CaptureBeat(frame=press.frame, dropped=press.dropped, trouble="the source has ended"))
+        elif shot is None and not waiting:
+            select.select([link.fileno()], [], [], camera.pause_s())
     camera.close()
+    if camera.ended:
+        say_ended(press, link)
+
+
+def say_ended(press: "Press", link: Link) -> None:
+    """Nothing more will come; the supervisor decides what follows."""
+    link.say(Ended())
+    while link.open:
+        select.select([link.fileno()], [], [], BEAT_S)
+        link.orders()
+        if link.beat_due():
+            link.say(CaptureBeat(frame=press.frame, dropped=press.dropped, trouble="the source has ended"))
 
 
 def open_source(chosen: Chosen) -> Source:
@@ -79,8 +83,6 @@ class Camera:
         self.trouble = ""
         """Empty, or why there are no pictures."""
         self.ended = False
-        self.tried = False
-        """Whether the source was opened, or could not be: until then it may take its time."""
 
     @property
     def live(self) -> bool:
@@ -97,11 +99,11 @@ class Camera:
                 self._open = True
             shot = self._source.read(press.frame + 1)
         except SourceError as exc:
-            self.trouble, self.tried = exc.problem, True
+            self.trouble = exc.problem
             self.close()
             self._again_s = self._backoff.failed(time.monotonic())
             return None
-        self.trouble, self.tried = "", True
+        self.trouble = ""
         self.ended = shot is None
         return shot
 

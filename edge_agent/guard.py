@@ -27,6 +27,7 @@ def run(spec: GuardSpec, link: Link) -> None:
             stack.callback(output.end)
         guard = Guard(spec, outputs)
         guard.make_safe(outputs)
+        link.say(guard.beat())
         while link.open:
             select.select([spec.commands_fd, link.fileno()], [], [], guard.wait_s(time.monotonic_ns()))
             commands = packets(spec.commands_fd)

@@ -35,10 +35,6 @@ class Boot:
         choice = choose_bundle(config.state_dir, config.model)
         return cls(choice.path, choice.version, choice.reason, signed=True)
 
-    def again(self, config: AgentConfig) -> "Boot":
-        """What would run if the agent started now."""
-        return Boot.from_slots(config) if self.signed else self
-
 
 @dataclass(frozen=True, slots=True)
 class Channels:

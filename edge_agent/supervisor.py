@@ -283,8 +283,12 @@ class Supervisor:
 
     def _revert_cold(self) -> None:
         """The old model is not warm (the agent was restarted since): load what the journal says now."""
-        boot, deciding = self._boot.again(self._config), self._board.deciding
-        if deciding is None or (boot.path is not None and deciding.bundle == str(boot.path)):
+        deciding = self._board.deciding
+        if deciding is None or not self._boot.signed:
+            self._done(Done(ok=True))
+            return
+        boot = Boot.from_slots(self._config)
+        if boot.path is not None and deciding.bundle == str(boot.path):
             self._done(Done(ok=True))
         elif boot.path is None:
             self._dismiss(self._board.stop())

@@ -1,18 +1,33 @@
 """A bundle whose decisions are known beforehand: the colour of the picture is the label."""
 
+import contextlib
 import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
 import textwrap
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from edge.bundle import Baseline, Golden, pack
+from edge.errors import AgentError
 from edge.manifest import ImageInput, Manifest, Provenance, Quality, TensorSpec, Tolerance, Variant
 from edge.statistics import SCORE_EDGES
+from edge_agent.actuators.recorder import Line, read_lines
+from edge_agent.control import Done, Fault, Health, News, Request
+from edge_agent.records import RECORD_BYTES, Applied, Decided, unpack
+from edge_agent.status import AgentStatus, read_status
+from edge_agent.uplink.spec import UplinkSpec
 
 LABELS = ("red", "green", "blue")
 MakeBundle = Callable[..., Path]
@@ -123,3 +138,148 @@ def make_config(tmp_path: Path) -> MakeConfig:
         return path
 
     return make
+
+
+# --- a whole agent ---------------------------------------------------------------------------------
+
+EDGE = [sys.executable, "-m", "edge.cli"]
+FLEET = "fleet: {enrol: desk-1.enrol, target: x86-64}\n"
+WAIT_S = 60.0
+
+
+class Agent:
+    """One agent of real processes, with the test as its uplink where `FLEET` is in the configuration."""
+
+    def __init__(self, config: Path, bundle: Path | None, listener: socket.socket) -> None:
+        self.folder, self._listener = config.parent, listener
+        script = Path(__file__).with_name("run_supervisor.py")
+        environment = os.environ | {"EDGE_TEST_LINE": listener.getsockname(), "PYTHONPATH": str(script.parent)}
+        command = [sys.executable, str(script), str(config), *([str(bundle)] if bundle else [])]
+        self.log = self.folder / "agent.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=environment, stderr=log)
+        self.spec: UplinkSpec | None = None
+        self.health: Health | None = None
+        self.faults: list[Fault] = []
+        self.records: list[Decided | Applied] = []
+        self._control: socket.socket | None = None
+        self._records_fd = -1
+
+    # --- as the uplink ---
+
+    def connect(self) -> UplinkSpec:
+        """Wait for the uplink's descriptors; again after it was killed."""
+        line, _ = self._listener.accept()
+        with line:
+            data, fds, _, _ = socket.recv_fds(line, 65536, 2)
+        if self._control is not None:
+            self._control.close()
+            os.close(self._records_fd)
+        self._control, self._records_fd = socket.socket(fileno=fds[0]), fds[1]
+        self._control.settimeout(0.05)
+        self.spec = msgspec.json.decode(data, type=UplinkSpec)
+        return self.spec
+
+    def listen(self) -> list[Done]:
+        """Take in what the supervisor says, and the records."""
+        assert self._control is not None
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._records_fd, RECORD_BYTES * 512):
+                self.records += [unpack(data[at : at + RECORD_BYTES]) for at in range(0, len(data), RECORD_BYTES)]
+        done: list[Done] = []
+        with contextlib.suppress(TimeoutError):
+            match msgspec.json.decode(self._control.recv(65536), type=News):
+                case Health() as health:
+                    self.health = health
+                case Fault() as fault:
+                    self.faults.append(fault)
+                case Done() as answer:
+                    done.append(answer)
+        return done
+
+    def ask(self, request: Request) -> Done:
+        """Ask, and wait for the answer."""
+        assert self._control is not None
+        self._control.send(msgspec.json.encode(request))
+        answers: list[Done] = []
+        self.until(lambda: answers.extend(self.listen()) or answers, "an answer")
+        return answers[0]
+
+    def decided(self, epoch: int) -> list[Decided]:
+        return [record for record in self.records if isinstance(record, Decided) and record.epoch == epoch]
+
+    # --- as a bystander ---
+
+    def lines(self) -> list[Line]:
+        return read_lines(self.folder / "applied.txt")
+
+    def status(self) -> AgentStatus | None:
+        try:
+            return read_status(self.folder / "state")
+        except AgentError:
+            return None
+
+    def pid(self, name: str) -> int:
+        """Process id by name, 0 while it is down; at most a second old."""
+        status = self.status()
+        return status.processes[name].pid if status and name in status.processes else 0
+
+    def until(self, done: Callable[[], object], what: str = "it") -> None:
+        limit = time.monotonic() + WAIT_S
+        while not done():
+            if self.process.poll() is not None or time.monotonic() > limit:
+                pytest.fail(f"waited in vain for {what}: {self.log.read_text()[-2000:]}")
+            time.sleep(0.02)
+
+    def goes(self) -> None:
+        """Wait until a frame that was captured from now on has led to `go`."""
+        now_ns = time.monotonic_ns()
+        self.until(lambda: any(x.action == "go" and x.captured_ns > now_ns for x in self.lines()[-20:]), "go")
+
+    def children(self) -> list[int]:
+        """Process ids of everything that the supervisor started and that still runs."""
+        found = []
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                if int(fields[1]) == self.process.pid and fields[0] != "Z":
+                    found.append(int(stat.parent.name))
+        return found
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(WAIT_S)
+
+    def close(self) -> None:
+        children = self.children()
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(WAIT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self._control is not None:
+            self._control.close()
+            os.close(self._records_fd)
+
+
+@pytest.fixture
+def start_agent(tmp_path: Path) -> Iterator[Callable[..., Agent]]:
+    """start(config, bundle): run an agent; it is ended with the test."""
+    agents: list[Agent] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, tempfile.TemporaryDirectory() as short:
+        listener.bind(f"{short}/line")
+        listener.listen()
+        listener.settimeout(WAIT_S)
+
+        def start(config: Path, bundle: Path | None = None) -> Agent:
+            agents.append(Agent(config, bundle, listener))
+            return agents[-1]
+
+        yield start
+        for agent in agents:
+            agent.close()
