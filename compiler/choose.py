@@ -100,7 +100,8 @@ def _why_main(
     ]
     factor = speedup(target, runtime)
     if main.candidate.dtype == "int8":
-        proof = f"loses {points(quality.drop)} (95 % interval {points(quality.ci95[0])} to {points(quality.ci95[1])})"
+        change = f"gains {points(-quality.drop)}" if quality.drop < 0 else f"loses {points(quality.drop)}"
+        proof = f"{change} (95 % interval of the loss {points(quality.ci95[0])} to {points(quality.ci95[1])})"
         doubt = (
             ""
             if quality.ci95[1] <= max_drop

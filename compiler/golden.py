@@ -44,7 +44,8 @@ def synthetic_inputs(statistics: InputStatistics, channel_axis: int, images: boo
 
 def real_pool(inputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Take the first POOL real inputs (with batch), when the data may go to devices."""
-    return np.stack([x[0] for x in islice(inputs, POOL)]).astype(np.float32)
+    pool: NDArray[np.float32] = np.stack([x[0] for x in islice(inputs, POOL)]).astype(np.float32)
+    return pool
 
 
 def make_golden(sessions: Sequence[Session], pool: NDArray[np.float32]) -> tuple[Golden, Tolerance]:

@@ -49,7 +49,7 @@ def test_int8_runs_where_it_is_good_and_published_as_faster() -> None:
     choice = choose([FLOAT, INT8, ORT_FLOAT, ORT_INT8], PI)
     assert choice.main == 1
     assert "2.9x faster on raspberrypi4" in choice.sentence
-    assert "0.20 points (95 % interval -0.30 points to 0.70 points)" in choice.sentence
+    assert "0.20 points (95 % interval of the loss -0.30 points to 0.70 points)" in choice.sentence
 
 
 def test_the_fallback_is_a_float_of_another_runtime() -> None:
