@@ -12,11 +12,18 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.statistics import psi
+from edge.statistics import SCORE_EDGES, psi
 
 MIN_BIN_SHARE = 0.1
-"""Bins of the baseline are joined until each holds this share. A sharp model has nearly empty bins, and PSI would take
-a handful of blurred frames in one of them for a catastrophe. Source: the decile bins that PSI was defined on."""
+"""Bins of the baseline are joined until each holds this share. Source: the decile bins that PSI was defined on."""
+
+ALWAYS_APART = (0.6, 0.9, 0.99)
+"""Scores at which bins are kept apart all the same: a sharp model has nearly everything in its last bin, and joined
+into one bin nothing could ever drift."""
+
+ANYTHING_SHARE = 0.1
+"""Part of the frames that may be anything, on both sides: PSI would take a handful of blurred frames in a bin that the
+bench left empty for a catastrophe. A sharp model drifts by 0.25 when about one frame in seven turns unsure."""
 
 FRAMES_PER_LOOK, FRAMES_PER_LABEL = 40, 150
 """How many frames of a stream are worth one independent sample of a score, and of a label: a scene stays for seconds.
@@ -79,24 +86,29 @@ def psi_noise(bins: int, frames: float, frames_per_look: int) -> float:
 
 def drift_noise(baseline: Sequence[int], frames: float) -> float:
     """`psi_noise` of `drift`. `frames`: scores of one device, on average."""
-    return psi_noise(len(_joined(np.asarray(baseline, np.int64))), frames, FRAMES_PER_LOOK)
+    return psi_noise(len(_bins(np.asarray(baseline, np.int64))), frames, FRAMES_PER_LOOK)
 
 
 def drift(baseline: Sequence[int], scores: Sequence[int]) -> float:
-    """PSI of one device's scores against the baseline of the version it ran (counts by SCORE_EDGES, joined bins)."""
+    """PSI of one device's scores against the baseline of the version it ran (counts by SCORE_EDGES)."""
     expected, observed = np.asarray(baseline, np.int64), np.asarray(scores, np.int64)
-    starts = _joined(expected)
-    return psi(np.add.reduceat(expected, starts), np.add.reduceat(observed, starts))
+    starts = _bins(expected)
+    return psi(_loosened(np.add.reduceat(expected, starts)), _loosened(np.add.reduceat(observed, starts)))
 
 
-def _joined(expected: NDArray[np.int64]) -> list[int]:
-    """First bins of runs that hold at least MIN_BIN_SHARE of `expected` each; the last run takes what is left over."""
-    wanted = MIN_BIN_SHARE * float(expected.sum())
-    starts, held = [0], 0.0
-    for i, count in enumerate(expected[:-1]):
-        held += float(count)
-        if held >= wanted and float(expected[i + 1 :].sum()) >= wanted:
-            starts.append(i + 1)
+def _loosened(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    total = float(counts.sum())
+    mixed: NDArray[np.float64] = (1 - ANYTHING_SHARE) * counts + ANYTHING_SHARE * total / counts.size
+    return mixed
+
+
+def _bins(expected: NDArray[np.int64]) -> list[int]:
+    """Where each joined bin begins: at ALWAYS_APART, and wherever MIN_BIN_SHARE of `expected` has been gathered."""
+    wanted, starts, held = MIN_BIN_SHARE * float(expected.sum()), [0], 0.0
+    for i, edge in enumerate(SCORE_EDGES, start=1):
+        held += float(expected[i - 1])
+        if edge in ALWAYS_APART or (held >= wanted and float(expected[i:].sum()) >= wanted):
+            starts.append(i)
             held = 0.0
     return starts
 
