@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -19,7 +18,7 @@ class Camera:
     class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Which camera, and what to ask of it."""
 
-        device: int | Path = 0
+        device: int | str = 0
         """Number N of /dev/videoN, or a path such as /dev/v4l/by-id/..., which survives plugging."""
         width: Annotated[int, msgspec.Meta(ge=1, le=16384)] | None = None
         height: Annotated[int, msgspec.Meta(ge=1, le=16384)] | None = None
@@ -36,12 +35,11 @@ class Camera:
     def open(self, width: int, height: int, fps: float) -> None:
         """Open the camera; raises `SourceError` if it is not there or is busy."""
         cv2, options = load_cv2(), self._options
-        device = options.device if isinstance(options.device, int) else str(options.device)
-        camera = cv2.VideoCapture(device, cv2.CAP_V4L2)
+        camera = cv2.VideoCapture(options.device, cv2.CAP_V4L2)
         if not camera.isOpened():
             camera.release()
             raise SourceError(
-                f"no camera at {device!r}, or another program has it", remedy="see `v4l2-ctl --list-devices`"
+                f"no camera at {options.device!r}, or another program has it", remedy="see `v4l2-ctl --list-devices`"
             )
         if options.fourcc:
             camera.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter_fourcc(*options.fourcc))

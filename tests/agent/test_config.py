@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from edge.errors import BadConfigError, FileMissingError, UnknownTargetError
-from edge_agent.config import load_config
+from edge_agent import actuators, deciders, sources
+from edge_agent.config import (
+    ActuatorConfig,
+    AgentConfig,
+    DeciderConfig,
+    FleetConfig,
+    GuardConfig,
+    LoopConfig,
+    SourceConfig,
+    load_config,
+)
+from edge_agent.plugins import load_class
 
 MakeConfig = Callable[..., Path]
 GOOD = """
@@ -128,3 +139,22 @@ def test_the_supervisor_and_a_configuration_load_no_model_code(make_config: Make
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == []
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "agent.md"
+
+
+def test_the_example_of_the_page_is_a_configuration(tmp_path: Path) -> None:
+    example = PAGE.read_text().partition("```yaml\n")[2].partition("```")[0]
+    assert load_config(write(tmp_path, example)).actuators[1].max_age_ms == 200
+
+
+def test_the_page_explains_every_key() -> None:
+    text = PAGE.read_text()
+    sections = (AgentConfig, SourceConfig, DeciderConfig, ActuatorConfig, GuardConfig, LoopConfig, FleetConfig)
+    keys = {key for section in sections for key in section.__struct_fields__} - {"folder", "options"}
+    for table in (sources.KINDS, deciders.KINDS, actuators.KINDS):
+        for kind in table:
+            assert f"| `{kind}` |" in text
+            keys |= set(load_class(kind, table, "", Path()).Options.__struct_fields__)
+    assert [key for key in sorted(keys) if f"`{key}`" not in text] == []

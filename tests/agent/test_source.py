@@ -121,7 +121,7 @@ def test_a_film_that_is_not_there_or_none_is_named(tmp_path: Path) -> None:
 
 def test_a_camera_that_is_not_there_may_come_back_later(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no camera"):
-        Camera(Camera.Options(device=tmp_path / "video9")).open(96, 96, 30)
+        Camera(Camera.Options(device=str(tmp_path / "video9"))).open(96, 96, 30)
 
 
 def test_synthetic_pictures_have_the_models_size_and_change() -> None:
