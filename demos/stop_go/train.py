@@ -128,6 +128,13 @@ def probabilities(net: LightNet, pictures: Picture) -> NDArray[np.float32]:
     return scores
 
 
+def load_weights(path: Path) -> LightNet:
+    """Read the network whose weights were saved at `path`."""
+    net = LightNet()
+    net.load_state_dict(torch.load(path, weights_only=True))
+    return net
+
+
 def save(net: LightNet, path: Path) -> Path:
     """Write the network as NAME.pt2, and the input contract NAME.input.toml beside it; returns the .pt2."""
     program = torch.export.export(net, (example_input(),))

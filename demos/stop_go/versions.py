@@ -14,7 +14,7 @@ import numpy as np
 from demos.stop_go.camera import make_snapshots, save_samples
 from demos.stop_go.light import PHASES
 from demos.stop_go.scenes import load_props
-from demos.stop_go.train import RECIPES, SCENES, Recipe, make_scenes, save, train
+from demos.stop_go.train import RECIPES, SCENES, Recipe, load_weights, make_scenes, save, train
 
 MODEL = "stop-go"
 TARGET = "x86-64"
@@ -74,13 +74,21 @@ def compile_version(folder: Path, recipe: Recipe, model: Path, data: Path) -> Ma
 
 
 def _train(folder: Path, seed: int, recipe: Recipe) -> Path:
+    import cv2
     import torch
 
+    cv2.setNumThreads(1)  # pictures this small are slower on two
     torch.set_num_threads(2 if recipe.version == 1 else 1)  # later ones are trained while five cars drive
     rng = np.random.default_rng([seed, 1])
     scenes = make_scenes(load_props("train", seed=seed), SCENES, rng)
-    net = train(recipe, scenes, seed=seed, on_epoch=lambda _share: None)
+    start = load_weights(_weights(folder, recipe.after)) if recipe.after else None
+    net = train(recipe, scenes, seed=seed, start=start, on_epoch=lambda _share: None)
+    torch.save(net.state_dict(), _weights(folder, recipe.version))
     return save(net, folder / f"v{recipe.version}.pt2")
+
+
+def _weights(folder: Path, version: int) -> Path:
+    return folder / f"v{version}.weights"
 
 
 if __name__ == "__main__":
