@@ -19,34 +19,21 @@ from starlette.routing import Route
 
 from edge.errors import (
     BadArgumentError,
-    BadBundleError,
     BadMessageError,
-    DiskFullError,
     EdgeError,
     FileMissingError,
-    TrustError,
 )
 from edge.messages import decode
 from edge.topics import is_id
-from fleet.answers import EnrolRequest, MovedOnError, Problem, RolloutRequest
+from fleet.answers import EnrolRequest, Problem, RolloutRequest
 from fleet.control import Control
+from fleet.problems import problem_response
 from fleet.repository import MAX_TARGETS_BYTES
 
 T = TypeVar("T")
 Handler = Callable[[Control, Request], Awaitable[object]]
 MAX_BODY_BYTES = 8 << 20
 """Of a JSON request; bundles and reports have their own limits and are streamed."""
-STATUS: tuple[tuple[type[EdgeError], int], ...] = (
-    (MovedOnError, 409),
-    (FileMissingError, 404),
-    (TrustError, 403),
-    (DiskFullError, 507),
-    (BadArgumentError, 400),
-    (BadMessageError, 400),
-    (BadBundleError, 400),
-    (EdgeError, 422),
-)
-"""HTTP status by error; the first that fits."""
 _LOG = logging.getLogger("fleet.api")
 
 
@@ -129,13 +116,6 @@ def make_api(control: Control) -> Starlette:
     """The ASGI application."""
     routes = [Route(path, _endpoint(control, handler), methods=[method]) for method, path, handler in ROUTES]
     return Starlette(routes=routes, exception_handlers={HTTPException: _http_problem})
-
-
-def problem_response(error: EdgeError) -> Response:
-    """An error as its JSON answer."""
-    status = next(status for kind, status in STATUS if isinstance(error, kind))
-    body = Problem(error=type(error).__name__, problem=error.problem, remedy=error.remedy)
-    return Response(msgspec.json.encode(body), status, media_type="application/json")
 
 
 def _endpoint(control: Control, handler: Handler) -> Callable[[Request], Awaitable[Response]]:

@@ -8,6 +8,7 @@ The private root, targets and CA keys are never below DIR: they stay in the `--k
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,8 @@ import msgspec
 
 from edge.errors import BadConfigError, FileMissingError
 from edge.topics import ID_PATTERN
+
+_TARGET = re.compile(r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})/\1-([1-9][0-9]{0,9})\.edge$")
 
 
 class FleetConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,6 +120,16 @@ class FleetFolder:
     def token(self) -> str:
         """Read the admin token."""
         return self.token_file.read_text().strip()
+
+
+def target_path(model: str, version: int) -> str:
+    """Name of a bundle in TUF and below `/artifacts/`."""
+    return f"{model}/{model}-{version}.edge"
+
+
+def is_target_path(text: str) -> bool:
+    """Say whether `text` may name a bundle."""
+    return _TARGET.fullmatch(text) is not None
 
 
 def write_private(path: Path, data: bytes) -> None:

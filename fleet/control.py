@@ -26,10 +26,10 @@ from fleet.answers import (
     rollout_status,
 )
 from fleet.artifacts import Artifacts
-from fleet.config import FleetFolder
+from fleet.config import FleetFolder, target_path
 from fleet.control_store import ControlStore
 from fleet.registry import Registry
-from fleet.repository import Repository, floors, target_path
+from fleet.repository import Repository, floors
 from fleet.rollout_state import RolloutState
 from fleet.views import DeviceView, FleetView, Order
 

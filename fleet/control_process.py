@@ -1,5 +1,6 @@
 """The control child: `python -m fleet.control_process DIR`. Wires `Control` to MQTT, the store and the API."""
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -18,19 +19,22 @@ from edge.enrolment import Enrolment
 from edge.errors import BrokerError, EdgeError
 from edge.messages import Desired, encode
 from edge.mqtt import MqttClient
+from fleet import asgi_server
 from fleet import settings as service_settings
 from fleet.api import make_api
 from fleet.broker import CONTROL_USER, ServiceLogin, login_file
-from fleet.client import socket_address
 from fleet.config import FleetFolder
 from fleet.control import Control, Urls, run_loop
 from fleet.control_store import ControlStore
 from fleet.observer import StoreObserver
 from fleet.passwords import read_passwords
+from fleet.ports import socket_address
 from fleet.registry import Registry
 from fleet.store import open_store
 
 CONFIRM_S = 5.0
+GRACE_S = 5
+"""How long a request may hold up the end."""
 log = logging.getLogger("fleet.control")
 
 
@@ -109,8 +113,8 @@ def run(folder: FleetFolder) -> None:
     ]
     for loop in loops:
         loop.start()
-    server = uvicorn.Server(uvicorn.Config(make_api(control), log_level="warning", lifespan="off"))
-    server.run(sockets=[listen(folder.socket)])
+    config = uvicorn.Config(make_api(control), log_level="warning", lifespan="off", timeout_graceful_shutdown=GRACE_S)
+    asyncio.run(asgi_server.serve([asgi_server.Server(config)], [listen(folder.socket)]))
     stop.set()
     for loop in loops:
         loop.join(timeout=10)

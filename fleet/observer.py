@@ -4,9 +4,8 @@ from collections.abc import Iterable
 
 from edge.bundle import open_bundle
 from edge.errors import EdgeError
-from fleet.config import FleetFolder
+from fleet.config import FleetFolder, target_path
 from fleet.gather import Gatherer
-from fleet.repository import target_path
 from fleet.rollout_state import RolloutState
 from fleet.store import Store
 from fleet.views import DeviceView, FleetView

@@ -1,8 +1,9 @@
-"""Ports: find out before anything starts whether we may have them."""
+"""Ports and sockets: whether we may have them, who listens, how they are addressed."""
 
 import contextlib
 import errno
 import ipaddress
+import os
 import socket
 import ssl
 from pathlib import Path
@@ -49,3 +50,11 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return address == "localhost"
+
+
+def socket_address(path: Path) -> str:
+    """A Unix socket's address has at most 107 bytes; a longer path goes through the folder's own descriptor."""
+    if len(os.fsencode(path)) < 100:
+        return str(path)
+    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    return f"/proc/{os.getpid()}/fd/{descriptor}/{path.name}"

@@ -21,7 +21,7 @@ from edge.errors import BadMessageError, FleetError, TrustError
 from edge.manifest import Name
 from edge.messages import Count, Text, Version
 from fleet.answers import MovedOnError
-from fleet.config import write_file
+from fleet.config import is_target_path, target_path, write_file
 from fleet.keys import ROOT_THRESHOLD, load_key
 
 ROOT_DAYS, TARGETS_DAYS, ONLINE_DAYS = 3650, 365, 7
@@ -29,7 +29,6 @@ MAX_TARGETS_BYTES = 5_000_000
 """What python-tuf's client accepts: about 10,000 bundles."""
 KEPT_SNAPSHOTS = 8
 """A device that read timestamp.json a moment ago must still find the snapshot that it names."""
-_TARGET = re.compile(r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})/\1-([1-9][0-9]{0,9})\.edge$")
 S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
 
 
@@ -53,16 +52,6 @@ class SignedBundle:
     sha256: str
     size_bytes: int
     custom: Custom
-
-
-def target_path(model: str, version: int) -> str:
-    """Name of a bundle in TUF and below `/artifacts/`."""
-    return f"{model}/{model}-{version}.edge"
-
-
-def is_target_path(text: str) -> bool:
-    """Say whether `text` may name a bundle."""
-    return _TARGET.fullmatch(text) is not None
 
 
 def signed_bundles(targets: Targets) -> dict[str, SignedBundle]:

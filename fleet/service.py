@@ -31,7 +31,7 @@ from fleet.repository import parse
 from fleet.settings import ServiceSettings
 from fleet.supervisor import Child, Supervisor, python
 
-READY_S = 60.0
+READY_S = 120.0
 WATCH_S = 0.2
 
 
@@ -193,7 +193,8 @@ def _wait_until_ready(
 ) -> None:
     """Wait until every part answers. A child that ends now will not come right by starting it again."""
     until_s = time.monotonic() + READY_S
-    waiting = _questions(folder, settings)
+    client = FleetClient.local(folder.root)
+    waiting = _questions(folder, settings, client)
     while waiting and not stop.is_set():
         ended = supervisor.ended()
         if ended and not stop.is_set():
@@ -202,13 +203,14 @@ def _wait_until_ready(
         if time.monotonic() > until_s:
             raise FleetError(f"no answer from {', '.join(waiting)} in {READY_S:g} s", remedy="see the lines above")
         waiting = {name: question for name, question in waiting.items() if not question()}
-        stop.wait(0.05)
+        stop.wait(0.1)
+    client.close()
 
 
-def _questions(folder: FleetFolder, settings: ServiceSettings) -> dict[str, Callable[[], bool]]:
+def _questions(folder: FleetFolder, settings: ServiceSettings, client: FleetClient) -> dict[str, Callable[[], bool]]:
     here = "127.0.0.1" if settings.bind in ("0.0.0.0", "") else settings.bind  # noqa: S104  # a comparison
     questions: dict[str, Callable[[], bool]] = {
-        "control": lambda: _control_answers(folder),
+        "control": lambda: _control_answers(client),
         "web": lambda: answers(here, settings.http_port, folder.tls / "ca.pem"),
         "page": lambda: answers(settings.page_bind.replace("0.0.0.0", "127.0.0.1"), settings.page_port),  # noqa: S104
     }
@@ -217,8 +219,8 @@ def _questions(folder: FleetFolder, settings: ServiceSettings) -> dict[str, Call
     return questions
 
 
-def _control_answers(folder: FleetFolder) -> bool:
-    with FleetClient.local(folder.root) as client, contextlib.suppress(EdgeError):
+def _control_answers(client: FleetClient) -> bool:
+    with contextlib.suppress(EdgeError):
         client.status()
         return True
     return False

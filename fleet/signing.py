@@ -12,7 +12,7 @@ import msgspec
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from edge.errors import FileMissingError, FleetError, TrustError
-from fleet.config import write_private
+from fleet.config import target_path, write_private
 from fleet.keys import Signed, load_key
 from fleet.repository import (
     TARGETS_DAYS,
@@ -20,7 +20,6 @@ from fleet.repository import (
     floors,
     parse,
     signed_bundles,
-    target_path,
     to_bytes,
     verify_targets,
 )

@@ -8,10 +8,7 @@ import asyncio
 import importlib.util
 import logging
 import re
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -26,15 +23,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from edge.errors import EdgeError, FleetError
+from fleet import asgi_server
 from fleet import settings as service_settings
 from fleet.answers import Problem
-from fleet.api import problem_response
-from fleet.client import FleetClient, socket_address
-from fleet.config import FleetFolder
+from fleet.client import FleetClient
+from fleet.config import FleetFolder, is_target_path
 from fleet.guard_app import PeopleGuard, basic_login, has_token
 from fleet.passwords import PasswordFile
-from fleet.ports import is_loopback
-from fleet.repository import is_target_path
+from fleet.ports import is_loopback, socket_address
+from fleet.problems import problem_response
 from fleet.settings import ServiceSettings
 
 _METADATA = re.compile(r"^(timestamp|[1-9][0-9]{0,9}\.(root|snapshot|targets))\.json$")
@@ -51,10 +48,10 @@ class Forward:
     """Hands API requests on to the control process, both ways as a stream."""
 
     def __init__(self, folder: FleetFolder) -> None:
-        transport = httpx.AsyncHTTPTransport(uds=socket_address(folder.socket))
+        transport = httpx.AsyncHTTPTransport(uds=socket_address(folder.socket), verify=False)
         self._client = httpx.AsyncClient(transport=transport, base_url="http://fleet", timeout=60)
 
-    async def __call__(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response:
         """Forward one request; who may send it was decided before."""
         body = request.stream() if request.method in ("POST", "PUT") else None
         onward = self._client.build_request(request.method, request.url.path, content=body)
@@ -97,7 +94,7 @@ def device_app(folder: FleetFolder) -> Starlette:
         return FileResponse(path, media_type="application/octet-stream")
 
     async def api(request: Request) -> Response:
-        return await forward(request) if has_token(request.headers, token) else _no_token()
+        return await forward.handle(request) if has_token(request.headers, token) else _no_token()
 
     return Starlette(
         routes=[
@@ -119,7 +116,7 @@ def people_app(folder: FleetFolder, settings: ServiceSettings) -> ASGIApp:
             return PlainTextResponse("not found\n", 404)
         return FileResponse(path, headers=_REPORT_HEADERS)
 
-    app.router.routes.append(Route("/api/{path:path}", forward, methods=_METHODS))
+    app.router.routes.append(Route("/api/{path:path}", forward.handle, methods=_METHODS))
     app.router.routes.append(Route("/reports/{bundle}/{name}", report))
     if importlib.util.find_spec("nicegui"):
         _mount_dashboard(app, folder, settings)
@@ -148,17 +145,8 @@ def _no_token() -> Response:
     return Response(msgspec.json.encode(problem), 401, media_type="application/json")
 
 
-class _Server(uvicorn.Server):
-    """Two servers share this process, so neither may take its signals."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them to `serve`."""
-        yield
-
-
-def _server(app: ASGIApp, host: str, port: int, folder: FleetFolder, *, tls: bool) -> _Server:
-    return _Server(
+def _server(app: ASGIApp, host: str, port: int, folder: FleetFolder, *, tls: bool) -> asgi_server.Server:
+    return asgi_server.Server(
         uvicorn.Config(
             app,
             host=host,
@@ -185,14 +173,7 @@ async def serve(folder: FleetFolder) -> None:
             tls=not is_loopback(settings.page_bind),
         ),
     )
-
-    def stop() -> None:
-        for server in servers:
-            server.should_exit = True
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    await asyncio.gather(*(server.serve() for server in servers))
+    await asgi_server.serve(servers)
 
 
 def main() -> int:

@@ -30,12 +30,13 @@ from edge.messages import Desired
 from fleet import artifacts
 from fleet.answers import Problem
 from fleet.api import ROUTES, make_api
-from fleet.client import FleetClient, socket_address
+from fleet.client import FleetClient
 from fleet.control import Control, Urls
 from fleet.control_process import listen
 from fleet.control_store import ControlStore
 from fleet.initialise import init_fleet
 from fleet.plan import Plan
+from fleet.ports import socket_address
 from fleet.registry import Registry
 from fleet.rollout_state import RolloutState
 from fleet.signing import NewBundle, Publisher
