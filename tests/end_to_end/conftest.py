@@ -27,7 +27,7 @@ RECORDER = {"max_age_ms": 500, "safe_state": "stop"}
 EDGE = [sys.executable, "-m", "edge.cli"]
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 60.0, what: str = "it") -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 240.0, what: str = "it") -> None:
     """Poll until `condition`; fails the test after `timeout_s`."""
     limit = time.monotonic() + timeout_s
     while not condition():
