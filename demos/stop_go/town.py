@@ -118,7 +118,7 @@ class Town:
             "model": MODEL,
             "state_dir": str(self.folder / f"{car}.state"),
             "source": {"kind": "frames", "path": str(recording), "fps": FPS},
-            "decider": {"kind": "classify", "go": ["green"], "floor": 0.8, "floor_release": 0.6, "hold_s": HOLD_S},
+            "decider": {"kind": "classify", "go": ["green"], "floor": 0.6, "floor_release": 0.4, "hold_s": HOLD_S},
             "actuators": [
                 {
                     "kind": "recorder",

@@ -18,7 +18,7 @@ from demos.stop_go.train import RECIPES, SCENES, Recipe, load_weights, make_scen
 
 MODEL = "stop-go"
 TARGET = "x86-64"
-HELD_OUT = 1600
+HELD_OUT = 900
 """Scenes from photographs and backgrounds that no training has seen."""
 
 
