@@ -49,6 +49,14 @@ def made_safe(agent: Any, since_ns: int) -> Line:
     return found[0]
 
 
+def made_safe_anew(agent: Any, since_ns: int) -> None:
+    """Wait for the safe state chosen by a new guard, which knows of no frame.
+
+    On a busy machine the old guard may have made safe for want of a fresh frame, just before it died.
+    """
+    agent.until(lambda: [x for x in agent.lines() if x.safe and not x.frame and x.applied_ns > since_ns], "a new guard")
+
+
 @pytest.mark.parametrize("name", ["loop", "capture"])
 def test_a_killed_or_stopped_process_leaves_the_actuator_safe_and_comes_back(
     name: str, make_bundle: MakeBundle, make_config: MakeConfig, start_agent: StartAgent
@@ -73,7 +81,7 @@ def test_a_killed_or_stopped_guard_comes_back_safe_and_then_obeys(
     for number in (signal.SIGKILL, signal.SIGSTOP):
         agent.goes()
         struck_ns = kill(agent, "guard", number)
-        assert made_safe(agent, struck_ns).frame == 0  # by a new guard, which knows of no frame
+        made_safe_anew(agent, struck_ns)
     agent.goes()
 
 
