@@ -6,7 +6,7 @@ PIP     = $(BIN)/python -m pip --disable-pip-version-check install --quiet --onl
 ARGS   ?=
 PYTEST_ARGS ?=
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test check clean
 
 install: $(VENV)/.installed
 
@@ -38,9 +38,6 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/docs
-
-bench: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -m bench tests/bench $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache
