@@ -20,7 +20,10 @@ from edge.statistics import SCORE_EDGES, count, softmax_top1
 
 LARGE_BYTES = 16 * 1024
 """Inputs above this are described by channel only: their mean and spread by element would say too much of the data."""
-POOL = 256
+POOL, POOL_BYTES = 256, 64 * 1024 * 1024
+"""Samples to choose from: so many, or as many as fit (inputs above 256 KiB)."""
+LEAST = 2
+"""Golden samples of a bundle: one alone would pass a runtime that always says the same."""
 SEED = 20_150_731  # any fixed number: the same statistics must give the same samples
 INT8_STEPS = 2
 """Kernels round an int8 sum differently by one step; the soft-max after it may add another."""
@@ -30,21 +33,26 @@ A runtime that computes *wrongly* is off by far more: tflite-runtime on dynamic-
 
 
 def synthetic_inputs(statistics: InputStatistics, channel_axis: int, images: bool) -> NDArray[np.float32]:
-    """Make POOL inputs [POOL, ...] from input statistics alone: mean + std * coarse noise, clipped to what was seen."""
+    """Make a pool [n, ...] from input statistics alone: mean + std * coarse noise, clipped to what was seen."""
     rng = np.random.default_rng(SEED)
     shape = statistics.mean.shape
     if images or statistics.mean.nbytes > LARGE_BYTES:
         mean, std = (_spread(values, shape, channel_axis) for values in statistics.per_channel(channel_axis))
     else:
         mean, std = statistics.mean, statistics.std
-    pool = [mean + std * rng.uniform(0.5, 2.0) * _coarse_noise(rng, shape, channel_axis) for _ in range(POOL)]
-    clipped: NDArray[np.float32] = np.clip(np.stack(pool), statistics.low, statistics.high).astype(np.float32)
-    return clipped
+    pool = np.empty((_pool_size(statistics.mean.size), *shape), np.float32)
+    for place in pool:
+        noise = mean + std * rng.uniform(0.5, 2.0) * _coarse_noise(rng, shape, channel_axis)
+        place[...] = np.clip(noise, statistics.low, statistics.high)
+    return pool
 
 
 def real_pool(inputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Take the first POOL real inputs (with batch), when the data may go to devices."""
-    pool: NDArray[np.float32] = np.stack([x[0] for x in islice(inputs, POOL)]).astype(np.float32)
+    """Take the first real inputs (with batch) as the pool, when the data may go to devices."""
+    several = iter(inputs)
+    first = next(several)[0]
+    others = (x[0] for x in islice(several, _pool_size(first.size) - 1))
+    pool: NDArray[np.float32] = np.stack([first, *others]).astype(np.float32)
     return pool
 
 
@@ -62,9 +70,9 @@ def make_golden(sessions: Sequence[Session], pool: NDArray[np.float32]) -> tuple
     clear = alike[margins >= np.median(margins)] if len(alike) else alike
     spread = np.max([np.abs(one[clear] - outputs[0][clear]).max(axis=1) for one in outputs], axis=0, initial=0.0)
     order = clear[_varied(labels[0][clear], spread)][: _room(pool[0], outputs[0][0])]
-    if len(order) == 0:
+    if len(order) < LEAST:
         raise BadModelError(
-            f"int8 and float agree on none of {len(pool)} golden samples",
+            f"int8 and float agree on {len(alike)} of {len(pool)} golden samples",
             remedy="try --golden-from-data; if that fails, they are different functions: compile with --max-drop 0",
         )
     kept = [one[order] for one in outputs]
@@ -97,20 +105,21 @@ def _allowed(variant: Variant, outputs: NDArray[np.float32]) -> float:
 
 
 def _room(x: NDArray[np.float32], output: NDArray[np.float32]) -> int:
-    """How many samples the bundle format has room for; raises BadModelError if none."""
-    room = LIMITS.golden_samples
-    while (
-        room
-        and len(pack_arrays({"input": np.stack([x] * room), "outputs": np.stack([output] * room)}))
-        > LIMITS.golden_bytes
-    ):
-        room -= 1
-    if not room:
+    """How many samples the bundle format has room for; raises BadModelError if fewer than LEAST."""
+    empty = pack_arrays({"input": x[None][:0], "outputs": output[None][:0]})
+    room = min(LIMITS.golden_samples, (LIMITS.golden_bytes - len(empty)) // (x.nbytes + output.nbytes))
+    if room < LEAST:
         raise BadModelError(
-            f"one input of this model has {x.nbytes // 1024} KiB, and golden samples {LIMITS.golden_bytes // 1024}",
-            remedy="train the network for smaller inputs: a picture of 3 colours fits up to 147 x 147",
+            f"one input of this model has {x.nbytes / 2**20:.1f} MiB, and a bundle's golden samples at most "
+            f"{LIMITS.golden_bytes // 2**20} MiB, at least {LEAST} of them",
+            remedy="train the network for smaller inputs: a picture of 3 colours fits up to 416 x 416",
         )
     return room
+
+
+def _pool_size(numbers: int) -> int:
+    """How many samples of that many float32 numbers a pool holds."""
+    return max(LEAST, min(POOL, POOL_BYTES // (4 * numbers)))
 
 
 def _round_up(value: float) -> float:

@@ -8,7 +8,8 @@ from edge.topics import ID_PATTERN
 
 FORMAT: Literal[1] = 1
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+"""64 lower-case hex digits; `$` alone would let a last line break through."""
 Name = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Dtype = Literal["float32", "int8", "uint8"]
 RuntimeName = Literal["litert", "onnxruntime", "tflite-runtime"]

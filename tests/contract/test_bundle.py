@@ -120,6 +120,15 @@ def test_sizes_are_refused_before_anything_is_read(make_bundle: MakeBundle, tmp_
         open_bundle(tmp_path / "sparse.edge")
 
 
+def test_golden_samples_beyond_their_limit_are_refused_before_they_are_read(
+    make_bundle: MakeBundle, tmp_path: Path
+) -> None:
+    giant = bytes(LIMITS.golden_bytes + 1)
+    data = bytearray(archive.write({**members_of(make_bundle()), "golden.npz": giant}))
+    data[data.find(giant) + 99] = 1  # reading it would find it damaged
+    assert "golden.npz has 4194305 bytes, more than 4194304" in refused(tmp_path / "evil.edge", bytes(data))
+
+
 def test_a_compressed_bomb_is_refused_without_unpacking(make_bundle: MakeBundle, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archived:
@@ -188,6 +197,18 @@ def test_a_manifest_that_breaks_a_rule_is_refused(make_bundle: MakeBundle, tmp_p
     manifest = msgspec.json.decode(members["manifest.json"])
     changed = msgspec.json.encode({**manifest, key: MANIFEST_CHANGES[key]})
     refused(tmp_path / "evil.edge", archive.write({**members, "manifest.json": changed}))
+
+
+@pytest.mark.parametrize("digest", ["a" * 64 + "\n", "a" * 63, "A" * 64, "", "a" * 64 + "\r\n"])
+def test_a_hash_that_is_not_64_hex_digits_is_refused(make_bundle: MakeBundle, tmp_path: Path, digest: str) -> None:
+    members = members_of(make_bundle())
+    manifest = msgspec.json.decode(members["manifest.json"])
+    for place in (manifest["variants"][0], manifest["provenance"]):
+        key = "sha256" if "sha256" in place else "source_sha256"
+        good, place[key] = place[key], digest
+        evil = archive.write({**members, "manifest.json": msgspec.json.encode(manifest)})
+        assert "regex" in refused(tmp_path / "evil.edge", evil)
+        place[key] = good
 
 
 @pytest.mark.parametrize(

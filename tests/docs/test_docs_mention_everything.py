@@ -69,11 +69,12 @@ def test_every_field_of_a_bundle(pages: Pages, kind: type[Manifest]) -> None:
 
 def test_every_limit_of_a_bundle(pages: Pages) -> None:
     text = pages["bundle.md"]
-    for size in (LIMITS.manifest_bytes, LIMITS.golden_bytes, LIMITS.baseline_bytes):
-        assert f"{size // 1024} KiB" in text
+    for member, size in (("manifest.json", LIMITS.manifest_bytes), ("baseline.npz", LIMITS.baseline_bytes)):
+        assert re.search(rf"\| `{member}` \|.* \| {size // 1024} KiB \|", text)
     for size in (LIMITS.member_bytes, LIMITS.bundle_bytes):
         assert f"{size // 2**20} MiB" in text
-    assert f"{LIMITS.golden_samples} samples" in text
+    golden = f"{LIMITS.golden_bytes // 2**20} MiB, {LIMITS.golden_samples} samples"
+    assert re.search(rf"\| `golden.npz` \|.* \| {golden} \|", text)
     assert f"{LIMITS.members} members" in text
 
 
