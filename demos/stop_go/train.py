@@ -34,7 +34,7 @@ class Recipe:
 RECIPES = (
     Recipe(1, "good: every light of the room", (DAYLIGHT, DUSK, LAMP), 4),
     Recipe(2, "trained in one light only", (DAYLIGHT,), 4),
-    Recipe(3, "better: v1, trained on in any light", (DAYLIGHT, DUSK, LAMP, ANY_LIGHT), 8, after=1),
+    Recipe(3, "better: v1, trained on in any light", (DAYLIGHT, DUSK, LAMP, ANY_LIGHT), 6, after=1),
 )
 
 

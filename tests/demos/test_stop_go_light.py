@@ -91,4 +91,4 @@ def test_snapshots_have_the_shares_of_a_stream_in_the_lights_that_were_asked_for
     assert np.bincount(shots.phases, minlength=len(PHASES)).tolist() == [300, 0, 300]
     shares = np.bincount(shots.labels, minlength=len(LABELS)) / 600
     assert shares == pytest.approx(np.array(SHARES), abs=0.08)
-    assert len(BAG) == 12
+    assert len(BAG) == 14

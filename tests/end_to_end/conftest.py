@@ -27,12 +27,14 @@ RECORDER = {"max_age_ms": 500, "safe_state": "stop"}
 EDGE = [sys.executable, "-m", "edge.cli"]
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 240.0, what: str = "it") -> None:
-    """Poll until `condition`; fails the test after `timeout_s`."""
+def wait_for(
+    condition: Callable[[], bool], timeout_s: float = 240.0, what: str = "it", seen: Callable[[], str] = str
+) -> None:
+    """Poll until `condition`; fails the test after `timeout_s`, and says what was `seen` then."""
     limit = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > limit:
-            pytest.fail(f"waited {timeout_s:g} s in vain for {what}")
+            pytest.fail(f"waited {timeout_s:g} s in vain for {what}; {seen()}")
         time.sleep(0.2)
 
 

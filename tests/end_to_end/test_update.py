@@ -51,9 +51,13 @@ def order_directly(fleet: Any, version: int, order: int) -> None:
     client.close()
 
 
-def reason_on_device(fleet: Any) -> str:
+def on_device(fleet: Any) -> str:
     path = fleet.state_dir(CAR) / "run" / "update.json"
-    return str(json.loads(path.read_text())["reason"]) if path.exists() else ""
+    return str(path.read_text()) if path.exists() else "{}"
+
+
+def reason_on_device(fleet: Any) -> str:
+    return str(json.loads(on_device(fleet)).get("reason", ""))
 
 
 @pytest.fixture
@@ -104,7 +108,7 @@ def test_what_is_not_signed_or_not_for_this_device_is_refused_and_the_model_goes
     artifact.write_bytes(good)
 
     order_directly(running, 2, order=1004)
-    waiting(lambda: committed(running, 2), what="version 2")
+    waiting(lambda: committed(running, 2), what="version 2", seen=lambda: on_device(running))
 
     running.edge("fleet", "revoke", MODEL, "--below", "2", "--keys", str(running.keys), "--dir", str(running.dir))
     order_directly(running, 1, order=1005)
