@@ -4,9 +4,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP     = $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary=:all: --no-compile --no-warn-conflicts -c constraints.txt
 ARGS   ?=
+
+# pip compiles nothing here, since most of what it brings is never imported: the first import does, once for all later ones
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST_ARGS ?=
 
-.PHONY: install demo test check clean
+.PHONY: install demo test check bench clean
 
 install: $(VENV)/.installed
 
@@ -38,6 +41,9 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/docs
+
+bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/bench_agent.py docs/benchmarks
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

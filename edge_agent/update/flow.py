@@ -109,9 +109,10 @@ class Flow:
         return self._journal.entry
 
     def wish(self, wish: Wish) -> None:
-        """Hear what the fleet wants, from any thread; the newest wish counts, after the running update has ended."""
+        """Hear what the fleet wants, from any thread; the highest order counts, after the running update has ended."""
         with self._wished:
-            self._wish = wish
+            if self._wish is None or wish.order >= self._wish.order:  # a retained one may come late, and again
+                self._wish = wish
             self._wished.notify()
 
     def run_for_ever(self) -> None:

@@ -111,6 +111,7 @@ class Uplink:
             self._stop = True
         if self._spec.records_fd in ready:
             self._read_records()
+        self._seat.looked()
 
     def _read_records(self) -> None:
         try:

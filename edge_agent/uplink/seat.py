@@ -81,6 +81,11 @@ class SupervisorSeat:
         if trial := self._trial:
             trial.decided(version, decisions, time.monotonic())
 
+    def looked(self) -> None:
+        """All decisions so far have come in."""
+        if trial := self._trial:
+            trial.looked(time.monotonic())
+
     def _hear(self, news: News) -> None:
         match news:
             case Done():

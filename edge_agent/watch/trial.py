@@ -14,10 +14,15 @@ class Trial:
     """Longest time without a decision."""
     decisions: int = 0
     _last_s: float = field(init=False)
+    _looked_s: float = field(init=False)
     _trouble: str = ""
 
     def __post_init__(self) -> None:
-        self._last_s = self.began_s
+        self._last_s = self._looked_s = self.began_s
+
+    def looked(self, now_s: float) -> None:
+        """Everything that was decided until now has been counted: silence before a look is the watcher's own."""
+        self._looked_s = now_s
 
     def decided(self, version: int, count: int, now_s: float) -> None:
         """Some decisions were made."""
@@ -36,7 +41,7 @@ class Trial:
             return self._trouble
         if deciding != self.version:
             return f"version {deciding} decides"
-        if now_s - self._last_s > self.quiet_s:
+        if self._looked_s - self._last_s > self.quiet_s:
             return f"no decision for {self.quiet_s:g} s"
         if now_s - self.began_s >= self.probation_s and self.decisions:
             return ""

@@ -16,8 +16,9 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def pages() -> dict[str, str]:
-    """Every page of docs/ by its name."""
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").rglob("*.md"))}
+    """Every page of docs/ by its path there."""
+    docs = ROOT / "docs"
+    return {path.relative_to(docs).as_posix(): path.read_text(encoding="utf-8") for path in sorted(docs.rglob("*.md"))}
 
 
 @pytest.fixture(scope="session")

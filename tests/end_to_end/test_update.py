@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 import yaml
+from paho.mqtt import publish
 
 from edge.messages import Desired, Wish, encode
-from edge.mqtt import MqttClient
+from edge.mqtt import parse_url
 from edge.topics import down
 from fleet.broker import ServiceLogin
 
@@ -44,11 +45,19 @@ def committed(fleet: Any, version: int) -> bool:
 def order_directly(fleet: Any, version: int, order: int) -> None:
     """What somebody who holds the broker, but no signing key, could do: wish for any version."""
     login = msgspec.json.decode((fleet.dir / "broker" / "control.login").read_bytes(), type=ServiceLogin)
-    client = MqttClient(login.url, client_id="#attacker", username=login.username, password=login.password, ca=login.ca)
-    client.connect(wait_s=30)
-    wish = Desired(models={MODEL: Wish(version=version, order=order)})
-    client.publish(down(login.tenant, CAR, "desired"), encode(wish), retain=True)
-    client.close()
+    ca = fleet.folder / "ca.pem"
+    ca.write_text(login.ca)
+    address = parse_url(login.url)
+    publish.single(
+        down(login.tenant, CAR, "desired"),
+        encode(Desired(models={MODEL: Wish(version=version, order=order)})),
+        qos=1,
+        retain=True,
+        hostname=address.host,
+        port=address.port,
+        auth={"username": login.username, "password": login.password},
+        tls={"ca_certs": str(ca)},
+    )
 
 
 def on_device(fleet: Any) -> str:

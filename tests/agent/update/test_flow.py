@@ -247,6 +247,19 @@ def test_a_wish_that_comes_during_an_update_is_carried_out_after_it(device: Devi
     assert committed == [1, 2, 1]
 
 
+def test_an_older_order_that_comes_late_does_not_displace_a_newer_one(device: Device) -> None:
+    def both(_version: int) -> str:
+        device.flow.wish(Wish(version=1, order=4))
+        device.flow.wish(Wish(version=9, order=3))  # what the fleet had retained, sent again after a reconnect
+        return ""
+
+    device.seat.probation = both  # type: ignore[assignment]
+    threading.Thread(target=device.flow.run_for_ever, daemon=True).start()
+    device.flow.wish(Wish(version=2, order=2))
+    until(lambda: device.flow.entry.order == 4 and device.flow.entry.state == "COMMITTED")
+    assert [entry.attempted for entry in device.told if entry.state == "COMMITTED"][-1] == 1
+
+
 def test_a_new_process_reverts_what_the_old_one_gave_up_but_could_not_revert(
     device: Device, tmp_path: Path, published: Any, shelf: Any
 ) -> None:

@@ -156,11 +156,24 @@ def test_probation_ends_well_after_its_time_if_the_version_decides() -> None:
     assert made.verdict(60.0, 2) == ""
 
 
+def test_a_watcher_that_was_held_up_blames_nobody_for_what_it_has_not_counted() -> None:
+    made = trial()
+    made.decided(2, 30, 5.0)
+    made.looked(5.0)
+    assert made.verdict(40.0, 2) is None
+    made.looked(40.0)
+    assert "no decision" in (made.verdict(40.0, 2) or "")
+
+
 def test_probation_ends_badly_without_decisions_with_a_fault_or_under_another_version() -> None:
-    assert trial().verdict(9.0, 2) is None
-    assert "no decision" in (trial().verdict(11.0, 2) or "")
+    silent = trial()
+    silent.looked(9.0)
+    assert silent.verdict(9.0, 2) is None
+    silent.looked(11.0)
+    assert "no decision" in (silent.verdict(11.0, 2) or "")
     other = trial()
     other.decided(1, 30, 9.0)
+    other.looked(11.0)
     assert "no decision" in (other.verdict(11.0, 2) or "")
     assert "version 1" in (trial().verdict(1.0, 1) or "")
     crashed = trial()
