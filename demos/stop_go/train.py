@@ -14,7 +14,7 @@ from demos.stop_go.networks import LightNet, example_input
 from demos.stop_go.scenes import FRAME, LABELS, Picture, Props, cut_frames, make_scene
 
 Labels = NDArray[np.int64]
-SCENES = 8000
+SCENES = 6000
 BATCH = 64
 LEARNING_RATE = 8e-3
 _SHARES = (0.34, 0.12, 0.34, 0.2)  # of LABELS
@@ -34,7 +34,7 @@ class Recipe:
 RECIPES = (
     Recipe(1, "good: every light of the room", (DAYLIGHT, DUSK, LAMP), 4),
     Recipe(2, "trained in one light only", (DAYLIGHT,), 4),
-    Recipe(3, "better: v1, trained on in any light", (DAYLIGHT, DUSK, LAMP, ANY_LIGHT), 6, after=1),
+    Recipe(3, "better: v1, trained on in any light", (DAYLIGHT, DUSK, LAMP, ANY_LIGHT), 7, after=1),
 )
 
 
