@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 from tuf.api.metadata import Root
 
-from edge.errors import BadArgumentError, EdgeError, FleetError, TrustError
+from edge.errors import BadArgumentError, BrokerError, EdgeError, FleetError, TrustError
+from edge.mqtt import parse_url
 from fleet import broker as brokers
 from fleet import settings as service_settings
 from fleet.client import FleetClient
@@ -105,10 +106,15 @@ def _alone(folder: FleetFolder) -> Iterator[None]:
 
 
 def _settle(folder: FleetFolder, config: FleetConfig, options: Options) -> ServiceSettings:
-    """Decide broker, ports and URLs. Raises `PortTakenError`, `MissingExtraError`, `BadArgumentError`."""
+    """Decide broker, ports and URLs.
+
+    Raises: `PortTakenError`, `MissingExtraError`, `BadArgumentError`, `BrokerError`.
+    """
     bind = options.bind or ("127.0.0.1" if is_loopback(config.host) else "0.0.0.0")  # noqa: S104  # devices reach it
     host = f"[{config.host}]" if ":" in config.host else config.host
     url = _external(options.broker) if options.broker not in (None, "mosquitto", "amqtt") else None
+    if url:
+        _require_broker(url)
     kind = "external" if url else brokers.choose_kind(options.broker)
     mqtt_port = 0 if url else claim(bind, options.mqtt_port, "--mqtt-port")
     http_port = claim(bind, options.http_port, "--http-port")
@@ -135,6 +141,14 @@ def _external(url: str | None) -> str:
         remedy = "pass mqtts://host:port, and give that broker DIR/broker/passwords and DIR/broker/acl"
         raise BadArgumentError(f"{url!r} is not the URL of a broker", remedy=remedy)
     return parts.geturl().rstrip("/")
+
+
+def _require_broker(url: str) -> None:
+    """Somebody must listen there now; who it is, and whether we may log in, shows when it has got our passwords."""
+    address = parse_url(url)
+    if not answers(address.host, address.port):
+        problem = f"no broker answers at {address.host}:{address.port}"
+        raise BrokerError(problem, remedy="start the broker first, or leave --broker out: the service brings its own")
 
 
 def _children(folder: FleetFolder, config: FleetConfig, settings: ServiceSettings) -> list[Child]:

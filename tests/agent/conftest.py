@@ -220,9 +220,10 @@ class Agent:
             return None
 
     def pid(self, name: str) -> int:
-        """Process id by name, 0 while it is down; at most a second old."""
+        """Process id by name, 0 while it is down; the status is up to a second old and may name one that has ended."""
         status = self.status()
-        return status.processes[name].pid if status and name in status.processes else 0
+        pid = status.processes[name].pid if status and name in status.processes else 0
+        return pid if pid in self.children() else 0
 
     def until(self, done: Callable[[], object], what: str = "it") -> None:
         limit = time.monotonic() + WAIT_S

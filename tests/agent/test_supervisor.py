@@ -31,9 +31,9 @@ def decides(agent: Any, epoch: int, count: int = 5) -> None:
 
 
 def kill(agent: Any, name: str, number: int) -> int:
-    """Send a signal to one process and return when; the number of its restarts lies in the status."""
-    pid = agent.pid(name)
-    os.kill(pid, number)
+    """Send a signal to one process, once it runs, and return when."""
+    agent.until(lambda: agent.pid(name), name)
+    os.kill(agent.pid(name), number)
     return time.monotonic_ns()
 
 
@@ -66,7 +66,6 @@ def test_a_killed_or_stopped_process_leaves_the_actuator_safe_and_comes_back(
     agent = start_agent(config, make_bundle())
     for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
         agent.goes()
-        agent.until(lambda: agent.pid(name), name)
         struck_ns = kill(agent, name, number)
         assert made_safe(agent, struck_ns).applied_ns - struck_ns < 3 * LIMIT_MS * 1e6
     agent.goes()

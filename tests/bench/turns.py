@@ -59,15 +59,18 @@ def pair(rounds: Sequence[tuple[float, float]]) -> Pair:
 
 
 def seconds(command: Sequence[str]) -> float:
-    """Run a command to its end; how long it took. Raises `CalledProcessError` if it fails."""
+    """Run a command to its end; how long it took. Raises `SystemExit` with its last words if it fails."""
     start_ns = time.monotonic_ns()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    output(command)
     return (time.monotonic_ns() - start_ns) / 1e9
 
 
 def output(command: Sequence[str]) -> bytes:
-    """What a command prints on stdout. Raises `CalledProcessError` if it fails."""
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout
+    """What a command prints on stdout. Raises `SystemExit` with its last words if it fails."""
+    ended = subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
+    if ended.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stderr.decode()[-2000:]}")
+    return ended.stdout
 
 
 def load() -> float:
