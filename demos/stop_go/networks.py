@@ -9,7 +9,9 @@ WIDTH = 16
 
 
 class LightNet(nn.Module):
-    """Four convolutions and a mean: 47 thousand weights, 2.4 million multiplications.
+    """Four convolutions, then the mean and the maximum of each map: 47 thousand weights, 2.4 million multiplications.
+
+    The maximum, because a lit lamp covers only a few places: under a mean alone the rest of the picture drowns it.
 
     Takes [n, FRAME, FRAME, 3], B, G, R in 0..1 as the camera delivers them; gives one logit for each of LABELS.
     """
@@ -22,12 +24,12 @@ class LightNet(nn.Module):
             *_block(2 * width, 3 * width, stride=2),
             *_block(3 * width, 4 * width, stride=1),
         )
-        self.head = nn.Linear(4 * width, len(LABELS))
+        self.head = nn.Linear(2 * 4 * width, len(LABELS))
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return logits [n, len(LABELS)]."""
         maps: torch.Tensor = self.features(pictures.permute(0, 3, 1, 2))
-        logits: torch.Tensor = self.head(maps.mean((2, 3)))
+        logits: torch.Tensor = self.head(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1))
         return logits
 
 
