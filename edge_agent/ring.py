@@ -62,7 +62,7 @@ class RingWriter:
         for step in range(1, self._memory.slots):
             slot = (self._newest + step) % self._memory.slots
             if self._memory.claim(slot, fcntl.F_WRLCK):
-                self._memory.clear(slot)
+                self._memory.set_frame(slot, 0)
                 self._claimed = (slot, full, code)
                 return self._views.get(slot, full, code)
         return None

@@ -21,8 +21,9 @@ SLOT_BYTES = 1920 * 1080 * 3
 """Largest frame in bytes; smaller ones use (and occupy) only what they need."""
 _MAGIC, _VERSION, _TOKEN_BYTES = b"EDGERING", 1, 16
 _HEADER = struct.Struct("<8sIIQ16s")
-_SLOT = struct.Struct("<QqIIII")
-_FRAME = struct.Struct("<Q")  # the first field of a slot's header
+_SLOT = struct.Struct("@QqIIII")
+_FRAME = struct.Struct("@Q")  # the first field of a slot's header; native: one store where a word has 64 bits
+_REST = struct.Struct("@qIIII")  # its other fields
 _SLOT_STRIDE, _SLOT_TABLE, _PAGE = 64, 64, 4096
 MAX_SLOTS = (_PAGE - _SLOT_TABLE) // _SLOT_STRIDE
 _FLOCK = struct.Struct("@hhqqi0q")  # struct flock with 64-bit offsets
@@ -90,12 +91,14 @@ class RingMemory:
         return SlotHeader._make(_SLOT.unpack_from(self.map, _SLOT_TABLE + slot * _SLOT_STRIDE))
 
     def set_header(self, slot: int, header: SlotHeader) -> None:
-        """Write a slot's header."""
-        _SLOT.pack_into(self.map, _SLOT_TABLE + slot * _SLOT_STRIDE, *header)
+        """Write a slot's header, the frame id last: a writer killed between leaves a slot that holds no frame."""
+        frame, *rest = header
+        _REST.pack_into(self.map, _SLOT_TABLE + slot * _SLOT_STRIDE + _FRAME.size, *rest)
+        self.set_frame(slot, frame)
 
-    def clear(self, slot: int) -> None:
-        """Say that a slot holds no frame."""
-        _FRAME.pack_into(self.map, _SLOT_TABLE + slot * _SLOT_STRIDE, 0)
+    def set_frame(self, slot: int, frame: int) -> None:
+        """Say which frame a slot holds; 0 for none."""
+        _FRAME.pack_into(self.map, _SLOT_TABLE + slot * _SLOT_STRIDE, frame)
 
     def offset(self, slot: int) -> int:
         """Where the pixels of a slot begin, in bytes."""

@@ -110,6 +110,20 @@ def test_an_aborted_frame_is_never_read_and_frees_its_slot(ring: int) -> None:
     assert all(other.claim(slot, fcntl.F_WRLCK) for slot in range(other.slots))
 
 
+def test_a_writer_killed_within_a_header_leaves_no_frame(ring: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, other = RingWriter(memory(ring)), memory(ring)
+    assert writer.begin((8, 8, 3)) is not None
+
+    def killed(_memory: RingMemory, _slot: int, _frame: int) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(RingMemory, "set_frame", killed)
+    with pytest.raises(SystemExit):
+        writer.commit(7, 0)
+    written = [header for header in map(other.header, range(other.slots)) if header.height]
+    assert [(header.frame, header.height) for header in written] == [(0, 8)]
+
+
 def test_a_new_writer_counts_on_from_the_frame_of_the_killed_one(ring: int) -> None:
     first = RingWriter(memory(ring))
     newest_slot = [write(first, frame) for frame in (1, 2, 3)][-1]
