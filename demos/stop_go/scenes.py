@@ -15,7 +15,7 @@ CANVAS = 64
 FRAME = 48
 """Edge of what the camera delivers, and of the models' input, in pixels."""
 _PHOTO_SHARE: dict[Split, dict[str, float]] = {
-    "train": {"red": 0.7, "green": 0.7, "yellow": 0.4},  # harder to learn than signs; of yellow there are few
+    "train": {"red": 0.6, "green": 0.6, "yellow": 0.4},  # harder to learn than signs; of yellow there are few
     "test": {"red": 0.4, "green": 0.4, "yellow": 0.4},
 }
 _CARD = 96  # edge of the drawing of a sign, in pixels: larger than on the canvas, for smooth edges

@@ -14,9 +14,7 @@ from demos.stop_go.networks import LightNet, example_input
 from demos.stop_go.scenes import FRAME, LABELS, Picture, Props, cut_frames, make_scene
 
 Labels = NDArray[np.int64]
-SCENES = 6000
 BATCH = 64
-LEARNING_RATE = 8e-3
 _SHARES = (0.34, 0.12, 0.34, 0.2)  # of LABELS
 
 
@@ -27,14 +25,16 @@ class Recipe:
     version: int
     title: str
     lights: tuple[Phase, ...]
+    scenes: int
     epochs: int
+    learning_rate: float = 8e-3
     after: int | None = None
 
 
 RECIPES = (
-    Recipe(1, "good: every light of the room", (DAYLIGHT, DUSK, LAMP), 4),
-    Recipe(2, "trained in one light only", (DAYLIGHT,), 4),
-    Recipe(3, "better: v1, trained on in any light", (DAYLIGHT, DUSK, LAMP, ANY_LIGHT), 7, after=1),
+    Recipe(1, "good: every light of the room", (DAYLIGHT, DUSK, LAMP), 6000, 4),
+    Recipe(2, "trained in one light only", (DAYLIGHT,), 6000, 4),
+    Recipe(3, "better: v1, trained on in any light", (DAYLIGHT, DUSK, LAMP, ANY_LIGHT), 9000, 5, 4e-3, after=1),
 )
 
 
@@ -63,9 +63,9 @@ def train(
     if start is not None:
         net.load_state_dict(start.state_dict())
     batches = len(scenes.labels) // BATCH
-    optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, weight_decay=1e-2, fused=True)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=recipe.learning_rate, weight_decay=1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, LEARNING_RATE, total_steps=recipe.epochs * batches, pct_start=0.2
+        optimizer, recipe.learning_rate, total_steps=recipe.epochs * batches, pct_start=0.2
     )
     net.train()
     for epoch in range(recipe.epochs):

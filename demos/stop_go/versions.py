@@ -15,7 +15,7 @@ import numpy as np
 from demos.stop_go.camera import make_snapshots, save_samples
 from demos.stop_go.light import PHASES
 from demos.stop_go.scenes import load_props
-from demos.stop_go.train import RECIPES, SCENES, Recipe, load_weights, make_scenes, save, train
+from demos.stop_go.train import RECIPES, Recipe, load_weights, make_scenes, save, train
 
 MODEL = "stop-go"
 TARGET = "x86-64"
@@ -81,7 +81,7 @@ def _train(folder: Path, seed: int, recipe: Recipe) -> Path:
     cv2.setNumThreads(1)  # pictures this small are slower on two
     torch.set_num_threads(1)  # two versions are trained at once
     rng = np.random.default_rng([seed, 5, recipe.after or 0])  # what goes on from a version sees new scenes
-    scenes = make_scenes(load_props("train", seed=seed), SCENES, rng)
+    scenes = make_scenes(load_props("train", seed=seed), recipe.scenes, rng)
     start = load_weights(_weights(folder, recipe.after)) if recipe.after else None
     net = train(recipe, scenes, seed=seed, start=start, on_epoch=lambda _share: None)
     torch.save(net.state_dict(), _weights(folder, recipe.version))
@@ -93,6 +93,6 @@ def _weights(folder: Path, version: int) -> Path:
 
 
 if __name__ == "__main__":
-    os.nice(10)  # the last version is trained while five cars drive
+    os.nice(19 if sys.argv[3] == "2" else 10)  # cars drive meanwhile; v1 and v3 are waited for, v2 is not
     made = make_version(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
     print(msgspec.json.encode(made).decode())
