@@ -62,9 +62,13 @@ def _groups(seen: Evidence) -> Groups:
         control = {device: seen.view.control[device] for device in candidates if _has(seen, device)}
         wanted = max(1, len(candidates) // 2)
         if not lacking and len(control) < wanted:
-            lacking = f"{len(control)} devices on the old version have sent {need} scores, {wanted} are needed"
-        return Groups(wave, control, f"{len(control)} devices still on version {seen.state.control_version}", lacking)
+            lacking = f"{_devices(len(control))} on the old version have sent {need} scores, {wanted} are needed"
+        return Groups(wave, control, f"{_devices(len(control))} still on version {seen.state.control_version}", lacking)
     return Groups(wave, {}, "", lacking)
+
+
+def _devices(count: int) -> str:
+    return f"{count} device{'' if count == 1 else 's'}"
 
 
 def _has(seen: Evidence, device: str) -> bool:
@@ -101,13 +105,13 @@ def score_drift(seen: Evidence, groups: Groups) -> Answer:
     )
     against = instead if not control or found.control == reference > 0 else groups.against
     text = (
-        f"scores left their baseline by PSI {found.wave:.2f} on {len(wave)} devices with version {seen.state.version}, "
-        f"by {found.control:.2f} on {against}: {found.value:+.2f} ± {found.error:.2f}, limit {limit:g}"
+        f"scores left their baseline by PSI {found.wave:.2f} on {_devices(len(wave))} "
+        f"with version {seen.state.version}, by {found.control:.2f} on {against}: "
+        f"{found.value:+.2f} ± {found.error:.2f}, limit {limit:g}"
     )
     if first:
-        text = (
-            f"PSI {found.wave:.2f} to its baseline on {len(wave)} devices; a first version has nothing to be worse than"
-        )
+        on = _devices(len(wave))
+        text = f"PSI {found.wave:.2f} to its baseline on {on}; a first version has nothing to be worse than"
     gate = Gate(name=name, verdict=verdict, value=found.value, limit=limit, n=len(wave), soft=first, text=text)
     return Answer(gate, reference=found.control)
 
@@ -164,7 +168,7 @@ def _peers(seen: Evidence, groups: Groups) -> tuple[dict[str, Observation], str]
     if groups.control:
         return groups.control, groups.against
     accepted = {device: o for device, o in groups.wave.items() if device not in seen.wave.devices}
-    return accepted, f"{len(accepted)} devices of earlier waves"
+    return accepted, f"{_devices(len(accepted))} of earlier waves"
 
 
 def _unasked(seen: Evidence, name: str, limit: float) -> Gate:
@@ -193,7 +197,7 @@ def latency(seen: Evidence, groups: Groups) -> Answer:
     ratio = new_ms / max(old_ms, 1e-6)
     spread = _latency_excess(mine, control)
     above = ratio > limit and new_ms - old_ms > seen.plan.latency_slack_ms
-    text = f"p95 {new_ms:.2f} ms on {len(mine)} devices, {old_ms:.2f} ms on {against}: {ratio:.2f}x, limit {limit:g}x"
+    text = f"p95 {new_ms:.2f} ms on {_devices(len(mine))}, {old_ms:.2f} ms on {against}: {ratio:.2f}x, limit {limit:g}x"
     verdict = decide(soaked=seen.soaked, above=above, sure=spread.surely_above(log(limit)))
     return Answer(Gate(name=name, verdict=verdict, value=ratio, limit=limit, n=least, text=text))
 

@@ -62,13 +62,19 @@ class StoreReader:
         return DevicePage(view, points=tuple(_point(window) for window in windows))
 
     def _events(self, device: str | None) -> tuple[Event, ...]:
-        """Events and steps of updates of one device or of all, newest first."""
-        told = [_event(row) for row in self._store.events(60, device)]
+        """Events and steps of updates of one device or of all, newest first.
+
+        A device tells each step of an update at once and keeps it as an event too; what came both ways is shown once.
+        """
+        rows = self._store.events(60, device)
+        twice = {(row.device, row.version, row.text.partition(" ")[0]) for row in rows if row.kind == "update"}
+        told = [_event(row) for row in rows]
         steps = [
             Event(
                 row.received_ns / 1e9, row.device, "update", f"{row.model} {_words(row.state, row.reason)}", row.version
             )
             for row in self._store.updates(60, device)
+            if (row.device, row.version, row.state) not in twice
         ]
         return tuple(sorted((*told, *steps), key=lambda event: -event.at_s)[:60])
 
@@ -108,4 +114,5 @@ def _decision(row: StoredDecision) -> Decision:
 
 
 def _event(row: StoredEvent) -> Event:
-    return Event(row.received_ns / 1e9, row.device, row.kind, row.text, row.version)
+    text = _words(*row.text.partition(" ")[::2]) if row.kind == "update" else row.text
+    return Event(row.received_ns / 1e9, row.device, row.kind, text, row.version)

@@ -1,5 +1,7 @@
 """Rollouts: the waves as a track, each gate with its figure and limit, and in one sentence why it ended as it did."""
 
+from itertools import pairwise
+
 from fleet.dashboard.html import card, chip, clock, esc, figure, state_chip, table
 from fleet.plan import wave_sizes
 from fleet.rollout_state import Gate, RolloutState, Tally, Wave
@@ -40,14 +42,14 @@ def track(state: RolloutState) -> str:
     """One segment a wave: committed, failed, working, offline."""
     sizes = wave_sizes(state.plan, len(state.scope)) if state.scope else (1,)
     segments = []
-    for number, size in enumerate(sizes):
+    for number, (before, upto) in enumerate(pairwise((0, *sizes))):
         wave = state.waves[number] if number < len(state.waves) else None
         name = "canary" if number == 0 else f"wave {number}"
         now = " now" if wave is not None and wave.ended_s is None else ""
-        tally = wave.tally if wave else Tally(size=size)
+        tally = wave.tally if wave else Tally(size=upto - before)
         segments.append(
             f'<div class="ew-wave{now}">{_tally_bar(tally)}<div class="t"><b>{name}</b>'
-            f"<span>{tally.committed} of {size}</span></div></div>"
+            f"<span>{tally.committed} of {tally.size}</span></div></div>"
         )
     return f'<div class="ew-track">{"".join(segments)}</div>'
 
