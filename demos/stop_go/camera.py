@@ -15,7 +15,8 @@ from demos.stop_go.scenes import LABELS, Picture, Props, cut_frames, make_scene
 BAG = (0, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2, 2, 1, 3)
 """What is held up, drawn like cards from a bag of each light, never the same twice in a row; indices into LABELS."""
 SHARES = tuple(BAG.count(label) / len(BAG) for label in range(len(LABELS)))
-SCENE_S = (0.8, 1.4)
+SCENE_S = (0.55, 0.75)
+"""Short, so that a figure rests on many scenes: frames of one scene are nearly copies of each other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from fleet.store import Store
 
 MIN_FRAMES = 500
 """Red and green frames, in each light, that a figure must rest on."""
+DRIVE_FRAMES = 750
+"""So many the story drives for: about 25 scenes, so that a single one, taken wrongly from its first frame to its last,
+is less than the twentieth that is promised."""
 FIELD_GATES = frozenset({"score_drift", "label_shift"})
 
 
@@ -96,10 +99,10 @@ def lights_of(record: Path, truth: Truth, *, version: int, since_ns: int, hold_s
     }
 
 
-def enough(lights: dict[str, LightTold]) -> bool:
-    """Whether every light has been driven for long enough to say something."""
+def enough(lights: dict[str, LightTold], frames: int = MIN_FRAMES) -> bool:
+    """Whether every light has been driven for at least so many red and so many green frames."""
     return len(lights) == len(PHASES) and all(
-        min(light.red_frames, light.green_frames) >= MIN_FRAMES for light in lights.values()
+        min(light.red_frames, light.green_frames) >= frames for light in lights.values()
     )
 
 

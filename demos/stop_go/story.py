@@ -144,7 +144,7 @@ def _drive(story: Story, town: Town, client: FleetClient, since_ns: dict[str, in
     story.screen.begin("drive through daylight, dusk and lamp light")
     limit = time.monotonic() + DRIVE_S
     while time.monotonic() < limit:
-        if all(result.enough(_lights(story, town, car, 3, since_ns)) for car in CARS):
+        if all(result.enough(_lights(story, town, car, 3, since_ns), result.DRIVE_FRAMES) for car in CARS):
             break
         story.screen.watch(client.status(), None)
         time.sleep(PHASE_S)  # reading the records takes a core from the cars

@@ -21,7 +21,7 @@ FPS = 60
 PHASE_S = 4.0
 """One light lasts so long; daylight, dusk and lamp make a cycle, and a rollout soaks for one cycle."""
 CYCLE_S = 3 * PHASE_S
-CYCLES = 8
+CYCLES = 12
 """Cycles before a recording begins again."""
 CARS = tuple(f"car-{number}" for number in range(1, 6))
 HOLD_S = 0.15
