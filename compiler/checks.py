@@ -1,15 +1,15 @@
 """What is refused or warned of before time is spent on it; pure but for reading a target's facts."""
 
-from compiler.dataset import Samples
 from compiler.load.source import SourceModel
 from compiler.measure import Scores
-from compiler.split import LEAST_HELD_OUT, Split, needed_samples
+from compiler.split import LEAST_REPORT, Split, needed_samples
+from compiler.subject import Subject
 from edge.errors import BadDataError, BadModelError, TargetUnsupportedError
-from edge.manifest import ImageInput, InputContract, SeriesInput
+from edge.manifest import ImageInput, SeriesInput, TaskName
 from edge.target import Target, load_target
 
-FEW_HELD_OUT = 200
-"""Below this one sample is worth more than half a point, and a drop of one point cannot be told from chance."""
+FEW_REPORT = 300
+"""Below this even two models that never differ are not proven to differ on less than one sample in a hundred."""
 CHANCE_FACTOR = 1.5
 
 
@@ -31,36 +31,34 @@ def compilable_target(name: str) -> Target:
     return target
 
 
-def check_classifier(model: SourceModel) -> SourceModel:
-    """Return `model`, or raise BadModelError if its first output is not one score for each class."""
-    if model.outputs < 2:
+def check_task(model: SourceModel, task: TaskName) -> SourceModel:
+    """Return `model`, or raise BadModelError if a classifier does not give one score for each class."""
+    if task == "classify" and model.outputs < 2:
         raise BadModelError(
-            f"{model.name} gives {model.outputs} score; this release compiles classifiers: one score for each class",
-            remedy="give the model one output for each class, for instance [not it, it]",
+            f"{model.name} gives {model.outputs} score; a classifier gives one score for each class",
+            remedy="give it one output for each class, for instance [not it, it], or say --task anomaly or regress",
         )
     return model
 
 
 def judge_split(parts: Split) -> tuple[str, ...]:
-    """Refuse a held-out part that proves nothing, warn of a small one."""
-    held_out = len(parts.held_out)
-    total = held_out + len(parts.calibration)
-    if held_out < LEAST_HELD_OUT or not parts.calibration:
+    """Refuse a split that proves nothing, warn of a small report part."""
+    calibrate, select, report = len(parts.calibrate), len(parts.select), len(parts.report)
+    if report < LEAST_REPORT or not calibrate or not select:
         raise BadDataError(
-            f"{total} samples leave {held_out} to prove the result with and {len(parts.calibration)} to calibrate",
-            remedy=f"give at least {needed_samples()} different samples, better {FEW_HELD_OUT * 3 // 2}",
+            f"{calibrate + select + report} samples leave {report} to prove the result with, {select} to choose by "
+            f"and {calibrate} to calibrate",
+            remedy=f"give at least {needed_samples()} different samples, better {FEW_REPORT * 5 // 3}",
         )
-    if held_out < FEW_HELD_OUT:
-        return (
-            f"only {held_out} held-out samples: a drop of one point cannot be told from chance, give {FEW_HELD_OUT}",
-        )
+    if report < FEW_REPORT:
+        return (f"only {report} samples to prove with: no loss below {100 * 3 / report:.1f} points can be proven",)
     return ()
 
 
-def judge_reference(reference: Scores, samples: Samples, contract: InputContract) -> tuple[str, ...]:
-    """Warn if the float model itself is hardly better than guessing: the input contract is the usual suspect."""
-    chance = 1 / len(samples.classes)
-    if reference.accuracy >= CHANCE_FACTOR * chance:
+def judge_reference(reference: Scores, subject: Subject) -> tuple[str, ...]:
+    """Warn if a float classifier is hardly better than guessing: the input contract is the usual suspect."""
+    contract, chance = subject.contract, 1 / max(1, len(subject.samples.classes))
+    if subject.task != "classify" or reference.accuracy >= CHANCE_FACTOR * chance:
         return ()
     if isinstance(contract, ImageInput):
         suspects = f"input contract (colour {contract.colour}, scale {contract.scale:g}, mean, std, resize)"

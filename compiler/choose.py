@@ -1,14 +1,18 @@
-"""Which candidates go into the bundle: a pure rule that gives a reason for each one taken and each one left."""
+"""Which candidates go into the bundle: a pure rule that gives a reason for each one taken and each one left.
+
+It sees what the select part showed, and of the report part only how many samples it has.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 
+from compiler.budget import Budget, expected_bound, milliseconds, points, surely_lost
 from compiler.measure import Measured
 from edge.errors import BadModelError
 from edge.manifest import RuntimeName
 from edge.target import Target
 
-MAX_DROP = 0.01
 MIN_AGREEMENT = 0.97
 
 
@@ -28,33 +32,44 @@ class Choice:
         return (self.main,) if self.fallback is None else (self.main, self.fallback)
 
 
-def choose(measured: Sequence[Measured], target: Target, *, max_drop: float = MAX_DROP) -> Choice:
+def choose(measured: Sequence[Measured], target: Target, budget: Budget, *, report_samples: int) -> Choice:
     """Take the first usable candidate by the target's order of runtimes; int8 only where it is good *and* faster.
 
-    Accuracy and published speed decide; what was timed on this workstation does not, because it is not the target.
+    Accuracy, predicted time and published speed decide; what was timed on this workstation does not, because it is
+    not the target. If nothing keeps the budget here, the candidate that misses it least is taken: the proof on the
+    report part then says so.
+
+    Args:
+        measured: on the select part.
+        target: the kind of device.
+        budget: what may be lost; one that was asked for must be likely to be proven, too.
+        report_samples: how many samples the proof will have.
 
     Raises: BadModelError if no candidate may be used.
+
     """
-    objections = [_objection(one, target, max_drop) for one in measured]
-    order = sorted(
-        (index for index, why in enumerate(objections) if not why), key=lambda index: _rank(measured[index], target)
-    )
-    if not order:
-        listed = "; ".join(f"{_name(one)}: {why}" for one, why in zip(measured, objections, strict=True))
+    unfit = [_unfit(one, target) for one in measured]
+    dear = [_dear(one, budget, report_samples) for one in measured]
+    usable = [index for index, why in enumerate(unfit) if not why]
+    if not usable:
+        listed = "; ".join(f"{_name(one)}: {why}" for one, why in zip(measured, unfit, strict=True))
         raise BadModelError(
             f"no candidate for {target.name} is good enough ({listed or 'none could be built'})",
-            remedy="allow more with --max-drop, give better calibration data, or export the model in another format",
+            remedy="give better calibration data, or export the model in another format",
         )
+    kept = [index for index in usable if not dear[index]]
+    order = sorted(kept, key=lambda index: _rank(measured[index], measured, target)) or sorted(
+        usable, key=lambda index: _excess(measured[index], budget, report_samples)
+    )
     main = order[0]
-    others = [index for index in order[1:] if measured[index].candidate.dtype == "float32"] or order[1:]
-    elsewhere = [index for index in others if measured[index].candidate.runtime != measured[main].candidate.runtime]
-    fallback = next(iter(elsewhere or others), None)
-    sentence = _why_main(measured[main], measured, objections, target, max_drop)
+    fallback = _fallback(order, measured)
+    objections = [first or second for first, second in zip(unfit, dear, strict=True)]
+    sentence = _why_main(main, measured, objections, target)
     reasons = tuple(
         sentence
         if index == main
         else f"not taken: {objection}"
-        if objection
+        if objection and index != fallback
         else _why_not(index, measured, main=main, fallback=fallback, target=target)
         for index, objection in enumerate(objections)
     )
@@ -67,7 +82,7 @@ def speedup(target: Target, runtime: RuntimeName) -> float | None:
     return published.factor if published else None
 
 
-def _objection(one: Measured, target: Target, max_drop: float) -> str:
+def _unfit(one: Measured, target: Target) -> str:
     candidate, quality = one.candidate, one.quality
     if candidate.runtime not in target.runtimes:
         return f"{target.name} does not list {candidate.runtime}"
@@ -75,53 +90,113 @@ def _objection(one: Measured, target: Target, max_drop: float) -> str:
         return f"{target.name} does not list {candidate.dtype}"
     if len(candidate.data) > target.ram_mib * 2**20:
         return f"larger than the {target.ram_mib} MiB that a model may use on {target.name}"
-    if quality.drop > max_drop:
-        return f"loses {points(quality.drop)}, more than {points(max_drop)}"
-    if quality.agreement < MIN_AGREEMENT:
+    error = sqrt(quality.agreement * (1 - quality.agreement) / quality.samples)
+    if quality.agreement + error < MIN_AGREEMENT:
         return f"decides like the float model on {quality.agreement:.1%} only, {MIN_AGREEMENT:.0%} are needed"
     return ""
 
 
-def _rank(one: Measured, target: Target) -> tuple[int, int]:
+def _dear(one: Measured, budget: Budget, report_samples: int) -> str:
+    """What speaks against a candidate that the budget is about."""
+    drop, latency = one.quality.drop, one.predicted
+    if not budget.asked and surely_lost(one) > budget.max_drop:
+        return f"loses {points(drop)}, more than {points(budget.max_drop)} by more than one standard error"
+    if budget.asked and drop > budget.max_drop:
+        return f"loses {points(drop)}, more than {points(budget.max_drop)}"
+    bound = expected_bound(one, report_samples)
+    if budget.asked and bound > budget.max_drop:
+        return f"loses {points(drop)}, and {report_samples} samples would hardly prove less than {points(bound)}"
+    if budget.max_ms is not None and latency is not None and latency.high > budget.max_ms:
+        return f"takes {milliseconds(latency)}, more than {budget.max_ms:g} ms"
+    return ""
+
+
+def _excess(one: Measured, budget: Budget, report_samples: int) -> tuple[float, float]:
+    """How far a candidate misses the budget: the time as a share of it, then the drop."""
+    late = max(0.0, one.predicted.high / budget.max_ms - 1) if budget.max_ms and one.predicted else 0.0
+    drop = expected_bound(one, report_samples) if budget.asked else surely_lost(one)
+    return late, max(0.0, drop - budget.max_drop)
+
+
+def _rank(one: Measured, measured: Sequence[Measured], target: Target) -> tuple[int, int]:
     """Runtime first; then int8 before float where it is known to be faster, and after it elsewhere."""
     runtime, dtype = one.candidate.runtime, one.candidate.dtype
-    faster = (speedup(target, runtime) or 0.0) > 1.0
+    faster = _faster(runtime, measured, target)
     return target.runtimes.index(runtime), 0 if (dtype == "int8") == faster else 1
 
 
-def _why_main(
-    main: Measured, measured: Sequence[Measured], objections: Sequence[str], target: Target, max_drop: float
-) -> str:
-    runtime, quality = main.candidate.runtime, main.quality
-    siblings = [
-        (one, why)
-        for one, why in zip(measured, objections, strict=True)
-        if one.candidate.runtime == runtime and one.candidate.dtype != main.candidate.dtype
-    ]
-    factor = speedup(target, runtime)
-    if main.candidate.dtype == "int8":
+def _faster(runtime: RuntimeName, measured: Sequence[Measured], target: Target) -> bool:
+    """Whether int8 is faster than float there: by both predictions if there are any, else as published."""
+    times = _predicted(runtime, measured)
+    if times is not None:
+        return times[0].predicted_ms < times[1].predicted_ms
+    return (speedup(target, runtime) or 0.0) > 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    predicted_ms: float
+    words: str
+
+
+def _predicted(runtime: RuntimeName, measured: Sequence[Measured]) -> tuple[_Timed, _Timed] | None:
+    """Predicted times of int8 and float on one runtime, if both are known."""
+    times = {
+        one.candidate.dtype: _Timed(one.predicted.ms, milliseconds(one.predicted))
+        for one in measured
+        if one.candidate.runtime == runtime and one.predicted is not None
+    }
+    return (times["int8"], times["float32"]) if times.keys() >= {"int8", "float32"} else None
+
+
+def _fallback(order: Sequence[int], measured: Sequence[Measured]) -> int | None:
+    """A float of another runtime; else any of another runtime; else a float of the same one."""
+    main = measured[order[0]].candidate
+    others = [index for index in order[1:] if measured[index].candidate.dtype == "float32"] or order[1:]
+    elsewhere = [index for index in others if measured[index].candidate.runtime != main.runtime]
+    return next(iter(elsewhere or others), None)
+
+
+def _why_main(main: int, measured: Sequence[Measured], objections: Sequence[str], target: Target) -> str:
+    one = measured[main]
+    runtime, quality = one.candidate.runtime, one.quality
+    if objections[main]:
+        return f"{_name(one)} comes nearest to the budget, but {objections[main]}"
+    if one.candidate.dtype == "int8":
         change = f"gains {points(-quality.drop)}" if quality.drop < 0 else f"loses {points(quality.drop)}"
-        proof = f"{change} (95 % interval of the loss {points(quality.ci95[0])} to {points(quality.ci95[1])})"
-        doubt = (
-            ""
-            if quality.ci95[1] <= max_drop
-            else f", though {quality.samples} samples cannot rule out more than {points(max_drop)}"
-        )
-        fast = f"is published as {factor:g}x faster" if factor and factor > 1 else "is the only form of the model there"
         return (
-            f"int8 on {runtime} {fast} on {target.name}, {proof} and decides alike on {quality.agreement:.1%} "
-            f"of {quality.samples} samples{doubt}"
+            f"int8 on {runtime} {_how_fast(runtime, measured, target)}, {change} on the {quality.samples} samples that "
+            f"choose, and decides alike on {quality.agreement:.1%} of them"
         )
+    siblings = [
+        (index, other)
+        for index, other in enumerate(measured)
+        if other.candidate.runtime == runtime and other.candidate.dtype != one.candidate.dtype
+    ]
     if not siblings:
         return (
             f"float32 on {runtime}, the first runtime of {target.name} with a usable candidate; there is no int8 there"
         )
-    why = siblings[0][1] or (
-        f"is not faster on {target.name} ({factor:g}x)"
-        if factor is not None
-        else f"has no published speed-up on {target.name}"
-    )
+    why = objections[siblings[0][0]] or _how_slow(runtime, measured, target)
     return f"float32 on {runtime}, because int8 there {why}"
+
+
+def _how_fast(runtime: RuntimeName, measured: Sequence[Measured], target: Target) -> str:
+    times, factor = _predicted(runtime, measured), speedup(target, runtime)
+    if times is not None and times[0].predicted_ms < times[1].predicted_ms:
+        return f"takes {times[0].words} on {target.name} and float32 {times[1].words}"
+    if times is None and factor and factor > 1:
+        return f"is published as {factor:g}x faster on {target.name}"
+    return f"is the only form of the model there on {target.name}"
+
+
+def _how_slow(runtime: RuntimeName, measured: Sequence[Measured], target: Target) -> str:
+    times, factor = _predicted(runtime, measured), speedup(target, runtime)
+    if times is not None:
+        return f"takes {times[0].words} on {target.name}, and float32 {times[1].words}: it is not faster"
+    if factor is not None:
+        return f"is not faster on {target.name} ({factor:g}x)"
+    return f"has no published speed-up on {target.name}"
 
 
 def _why_not(index: int, measured: Sequence[Measured], *, main: int, fallback: int | None, target: Target) -> str:
@@ -134,14 +209,9 @@ def _why_not(index: int, measured: Sequence[Measured], *, main: int, fallback: i
     if one.runtime != best.runtime:
         return f"not taken: {target.name} prefers {best.runtime}, and a bundle holds two variants at most"
     if one.dtype == "int8":
-        return "not taken: nobody has published that int8 is faster there"
+        return f"not taken: int8 {_how_slow(one.runtime, measured, target)}"
     return "not taken: the main variant is as good, and the fallback is for another runtime"
 
 
 def _name(one: Measured) -> str:
     return f"{one.candidate.dtype} on {one.candidate.runtime}"
-
-
-def points(share: float) -> str:
-    """Write a difference of shares in percentage points."""
-    return f"{100 * share:.2f} points"

@@ -1,5 +1,6 @@
 """`edge compile` and `edge evaluate`: words in, results out; the work is in `pipeline.py` and `evaluate.py`."""
 
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ from cyclopts import Parameter
 
 from edge import console
 from edge.errors import BadArgumentError
+from edge.manifest import MetricName, TaskName
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -23,11 +25,15 @@ def compile_command(
     name: str | None = None,
     model_version: int = 1,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    max_drop: str = "1%",
+    max_drop: str | None = None,
+    max_ms: float | None = None,
+    accept_unproven: Flag = False,
+    task: TaskName | None = None,
+    metric: MetricName | None = None,
     golden_from_data: Flag = False,
     json: Flag = False,
 ) -> None:
-    """Compile a trained classifier into a bundle for one kind of device, and prove what it costs.
+    """Compile a trained model into a bundle for one kind of device, and prove what it costs.
 
     Parameters
     ----------
@@ -36,7 +42,8 @@ def compile_command(
     target
         Kind of device; `edge targets` lists them.
     data
-        Labelled samples: a folder of class folders, an .npz (x, y) or a .csv. Some calibrate, the others are held out.
+        Labelled samples: a folder of class folders, an .npz (x, y) or a .csv. A fifth calibrates, a fifth chooses,
+        the rest proves.
     input
         Input contract as TOML; by default NAME.input.toml beside the model. What is open is listed ready to paste.
     labels
@@ -50,12 +57,23 @@ def compile_command(
     output
         Bundle to write; by default NAME-VERSION.edge. The report goes beside it.
     max_drop
-        Accuracy that compiling may cost: 1% or 0.01.
+        What compiling may cost, 1% or 0.01: the bundle is written only if that is proven at 95 % confidence. Without
+        it, one point is the aim, and a bundle that may miss it says so.
+    max_ms
+        Time that one inference may take on the target, in ms: the upper end of the prediction is held against it.
+    accept_unproven
+        Pack what cannot be proven, with the word `unproven` in the manifest.
+    task
+        classify, anomaly (labels are normal and anomaly) or regress (y are numbers); by default as the input contract
+        says, else classify.
+    metric
+        By default accuracy, auc or mae, by the task; also top5, f1 and correlation (with the float model).
     golden_from_data
         Put real samples into the bundle as golden samples, instead of synthetic ones. They will lie on every device.
     json
         Print one JSON object.
     """
+    from compiler.budget import MAX_DROP, Budget
     from compiler.packing import Order
     from compiler.pipeline import Request, compile_model
     from compiler.result import to_json
@@ -68,7 +86,14 @@ def compile_command(
         input_file=input,
         labels_file=labels,
         label_column=label_column,
-        max_drop=share(max_drop),
+        task=task,
+        metric=metric,
+        budget=Budget(
+            max_drop=MAX_DROP if max_drop is None else share(max_drop),
+            max_ms=None if max_ms is None else positive_ms(max_ms),
+            asked=max_drop is not None,
+            accept_unproven=accept_unproven,
+        ),
         golden_from_data=golden_from_data,
     )
     compiled = compile_model(request, stage=console.progress, warn=lambda text: console.say(f"warning: {text}"))
@@ -95,6 +120,13 @@ def evaluate_command(bundle: Path, /, *, data: Path, label_column: str = "label"
 
     evaluation = evaluate_bundle(bundle, data, label_column=label_column, stage=console.progress)
     console.emit(evaluation_to_json(evaluation), json=json, text=lambda: summarize_evaluation(evaluation))
+
+
+def positive_ms(value: float) -> float:
+    """Return `value`; raises BadArgumentError unless it is a time."""
+    if not 0 < value < inf:
+        raise BadArgumentError(f"{value} ms is no time", remedy="write for instance --max-ms 30")
+    return value
 
 
 def share(text: str) -> float:

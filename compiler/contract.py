@@ -6,21 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
 
 import msgspec
 
 from compiler.dataset import Data
 from compiler.load.source import SourceModel
 from edge.errors import BadDataError, BadInputContractError, FileMissingError
-from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput
+from edge.manifest import ImageInput, InputContract, SeriesInput, TaskName, TensorInput
 
 Made = TypeVar("Made", ImageInput, SeriesInput)
 Fields = dict[str, Any]  # the content of a TOML file: its types are checked by msgspec below
 
 KINDS: Mapping[str, type[InputContract]] = {"image": ImageInput, "series": SeriesInput, "tensor": TensorInput}
 OWN_KEYS = {"image": {"width", "height", "colour", "resize", "scale"}, "series": {"window", "stride", "columns"}}
-KEYS = {"kind", "labels", *(field for kind in KINDS.values() for field in kind.__struct_fields__)}
+TASKS = get_args(TaskName)
+KEYS = {"kind", "labels", "task", *(field for kind in KINDS.values() for field in kind.__struct_fields__)}
 ADVICE = {
     "colour": '"RGB" or "BGR": the order in which the network was trained to get the channels',
     "resize": '"stretch", "crop" or "letterbox": as in training',
@@ -60,6 +61,7 @@ def resolve_contract(model: SourceModel, data: Data, input_file: Path | None, be
     file = input_file if input_file is not None else beside if beside is not None and beside.is_file() else None
     given = _read(file) if file is not None else {}
     labels = tuple(str(label) for label in given.pop("labels", ()))
+    given.pop("task", None)  # `read_task` has taken it
     kind = _kind(given, model, data)
     contract: InputContract
     if kind == "image":
@@ -77,6 +79,15 @@ def beside(model: str) -> Path:
     file, _, function = model.rpartition(":")
     path = Path(file if file.endswith(".py") and function.isidentifier() else model)
     return path.with_name(f"{path.stem}.input.toml")
+
+
+def read_task(input_file: Path | None, beside: Path | None) -> TaskName | None:
+    """The `task` that the input contract states, if there is one that does; raises BadInputContractError."""
+    file = input_file if input_file is not None else beside if beside is not None and beside.is_file() else None
+    given = _read(file).get("task") if file is not None else None
+    if given is not None and given not in TASKS:
+        raise BadInputContractError(f"{file} has the unknown task {given!r}", remedy=f"one of {', '.join(TASKS)}")
+    return cast("TaskName | None", given)
 
 
 def read_labels(file: Path) -> tuple[str, ...]:

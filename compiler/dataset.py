@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import BadDataError
-from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput
+from edge.manifest import ImageInput, InputContract, SeriesInput, TaskName, TensorInput
 
 BLOCK_WINDOWS = 10
 """Windows may share rows, so blocks of this many windows' rows are split, each as a whole."""
+
+ANOMALY_CLASSES = ("normal", "anomaly")
 
 Kind = Literal["pictures", "arrays", "rows"]
 Array = NDArray[Any]  # uint8 pictures or float32 values: the contract says which
@@ -37,6 +39,8 @@ class Data:
     """Of the first sample; pictures: height, width, 3."""
     read: Callable[[int], Array] = field(repr=False)
     columns: tuple[str, ...] = ()
+    targets: NDArray[np.float32] | None = None
+    """[samples, k] numbers, if the samples are for a regression."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,21 +56,43 @@ class Samples:
     sha256: str
     """Of contents and labels; names, order and place of the files do not matter."""
     pictures: bool
+    targets: NDArray[np.float32] | None = None
+    """[samples, k]: what a regression shall say."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def truth(self) -> Array:
+        """What a metric holds the model against."""
+        return self.labels if self.targets is None else self.targets
 
-def arrange(data: Data, contract: InputContract, *, labels: Sequence[str], outputs: int) -> Samples:
-    """Give every sample its class; a series is cut into windows first.
+    def part(self, indices: Sequence[int]) -> "Samples":
+        """Only these samples, in this order; `sha256` stays that of the whole."""
+        chosen = tuple(indices)
+        return replace(
+            self,
+            labels=self.labels[list(chosen)],
+            digests=tuple(self.digests[index] for index in chosen),
+            where=tuple(self.where[index] for index in chosen),
+            raw=lambda index: self.raw(chosen[index]),
+            targets=None if self.targets is None else self.targets[list(chosen)],
+        )
+
+
+def arrange(
+    data: Data, contract: InputContract, *, labels: Sequence[str], outputs: int, task: TaskName = "classify"
+) -> Samples:
+    """Give every sample its class, or its numbers; a series is cut into windows first.
 
     Args:
         data: as opened.
         contract: decides whether rows become windows and arrays become pictures.
         labels: class names in the order of the model's outputs; empty: sorted names, or numbers.
         outputs: scores that the model gives.
+        task: anomaly knows two classes, normal and anomaly; regress has numbers instead.
 
-    Raises: BadDataError if a label is not among the classes, or all samples are of one class.
+    Raises: BadDataError if a label is not among the classes, or all samples of a classifier are of one class.
 
     """
     if isinstance(contract, SeriesInput) and data.kind == "rows":
@@ -75,9 +101,11 @@ def arrange(data: Data, contract: InputContract, *, labels: Sequence[str], outpu
         data = _as_pictures(data)
     elif isinstance(contract, TensorInput):
         data = replace(data, read=partial(_as_float, data.read))
-    classes = _classes(data, tuple(labels), outputs)
+    if task == "regress":
+        return _regression(data, contract, outputs)
+    classes = _classes(data, tuple(labels), outputs) if task == "classify" else ANOMALY_CLASSES
     indices = _indices(data, classes)
-    if len(set(indices)) < 2:
+    if task == "classify" and len(set(indices)) < 2:
         one = classes[indices[0]]
         raise BadDataError(
             f"all {len(indices)} samples of {data.path} are of one class, {one!r}",
@@ -92,6 +120,28 @@ def arrange(data: Data, contract: InputContract, *, labels: Sequence[str], outpu
         raw=data.read,
         sha256=hashlib.sha256(b"\n".join(lines)).hexdigest(),
         pictures=isinstance(contract, ImageInput),
+    )
+
+
+def _regression(data: Data, contract: InputContract, outputs: int) -> Samples:
+    """Numbers instead of classes; as many for each sample as the model gives."""
+    targets = data.targets
+    if targets is None or targets.shape[1] != outputs:
+        found = "class names" if targets is None else f"{targets.shape[1]} numbers"
+        raise BadDataError(
+            f"{data.path}: y has {found} for each sample, but the model gives {outputs} numbers",
+            remedy="give y as numbers, [samples, ...] of the shape of the model's output",
+        )
+    lines = sorted(digest + y.tobytes() for digest, y in zip(data.digests, targets, strict=True))
+    return Samples(
+        classes=(),
+        labels=np.zeros(len(targets), np.int64),
+        digests=data.digests,
+        where=data.where,
+        raw=data.read,
+        sha256=hashlib.sha256(b"\n".join(lines)).hexdigest(),
+        pictures=isinstance(contract, ImageInput),
+        targets=targets,
     )
 
 
@@ -200,6 +250,7 @@ def _cut_windows(data: Data, contract: SeriesInput) -> Data:
         tags=tuple(data.tags[start + contract.window - 1] for start in starts),
         digests=tuple(digest(start) for start in starts),
         where=tuple(f"{data.where[start]} to {data.where[start + contract.window - 1]}" for start in starts),
+        targets=None if data.targets is None else data.targets[[start + contract.window - 1 for start in starts]],
         shape=(contract.window, len(contract.columns)),
         read=lambda index: table[starts[index] : starts[index] + contract.window],
     )

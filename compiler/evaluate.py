@@ -1,26 +1,26 @@
 """Measures every variant of a finished bundle on labelled samples."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 
 from compiler.dataset import arrange
-from compiler.measure import Scores, Step, Timing, run_session, time_in_turns
+from compiler.measure import Scores, Timing, run_session, score, time_in_turns
 from compiler.read_data import open_data
+from compiler.stage import Stage
+from compiler.yardstick import fit
 from edge.bundle import Bundle, open_bundle
 from edge.errors import MissingExtraError
-from edge.manifest import Variant
+from edge.manifest import MetricName, Variant
 from edge.runtimes import Session, open_session
-
-Stage = Callable[[str, int | None], AbstractContextManager[Step]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
-    """One variant: accuracy, and how often it decides as the yardstick does."""
+    """One variant: its value by the bundle's metric, and how often it decides as the yardstick does."""
 
     variant: Variant
+    value: float
     scores: Scores = field(repr=False)
     agreement: float
     timing: Timing
@@ -31,6 +31,8 @@ class Evaluation:
     """All variants that this machine can run; the yardstick is the float variant, or the first where there is none."""
 
     bundle: Bundle
+    metric: MetricName
+    samples: int
     yardstick: Variant
     variants: tuple[Evaluated, ...]
     missing: tuple[str, ...]
@@ -44,24 +46,35 @@ def evaluate_bundle(path: Path, data: Path, *, label_column: str, stage: Stage) 
     """
     bundle = open_bundle(path)
     manifest = bundle.manifest
-    found = open_data(data, label_column=label_column)
-    samples = arrange(found, manifest.input, labels=manifest.labels, outputs=len(manifest.labels))
+    task, outputs = manifest.task, prod(manifest.variants[0].outputs[0].shape)
+    found = open_data(data, label_column=label_column, task=task)
+    samples = arrange(found, manifest.input, labels=manifest.labels, outputs=outputs, task=task)
     sessions, missing = _open_all(bundle)
     try:
         with stage("evaluating", len(sessions) * len(samples)) as step:
-            scores = [run_session(one, manifest.input, samples, range(len(samples)), step) for one in sessions]
+            runs = [run_session(one, manifest.input, samples, task, step) for one in sessions]
         timings = time_in_turns(sessions)
     finally:
         for session in sessions:
             session.close()
     variants = [session.variant for session in sessions]
     best = next((at for at, variant in enumerate(variants) if variant.dtype == "float32"), 0)
+    before = runs[best].values
+    yardstick = fit(task, manifest.quality.metric, before, samples.truth)
     return Evaluation(
         bundle=bundle,
+        metric=manifest.quality.metric,
+        samples=len(samples),
         yardstick=variants[best],
         variants=tuple(
-            Evaluated(variant, one, float((one.predicted == scores[best].predicted).mean()), timing)
-            for variant, one, timing in zip(variants, scores, timings, strict=True)
+            Evaluated(
+                variant,
+                yardstick.metric.compare(before, run.values, samples.truth).compiled,
+                score(run, samples, yardstick),
+                yardstick.agreement(before, run.values),
+                timing,
+            )
+            for variant, run, timing in zip(variants, runs, timings, strict=True)
         ),
         missing=missing,
     )

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.measure import InputStatistics, Scores
+from compiler.subject import Subject
 from edge.arrays import pack_arrays
 from edge.bundle import LIMITS, Baseline, Golden
 from edge.errors import BadModelError
 from edge.manifest import ImageInput, InputContract, SeriesInput, Tolerance, Variant
 from edge.runtimes import Session, run_float
-from edge.statistics import SCORE_EDGES, count, softmax_top1
+from edge.statistics import SCORE_EDGES, count, quantile_edges, softmax_top1
 
 LARGE_BYTES = 16 * 1024
 """Inputs above this are described by channel only: their mean and spread by element would say too much of the data."""
@@ -56,18 +57,20 @@ def real_pool(inputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
     return pool
 
 
-def make_golden(sessions: Sequence[Session], pool: NDArray[np.float32]) -> tuple[Golden, Tolerance]:
+def make_golden(
+    sessions: Sequence[Session], pool: NDArray[np.float32], *, labelled: bool = True
+) -> tuple[Golden, Tolerance]:
     """Keep samples with a clear winner, class by class; outputs are those of the first session.
+
+    Without labels there is no winner: those samples are kept on which the variants differ least.
 
     A bundle has one set of golden outputs and one tolerance for all its variants. So samples are taken on which the
     variants name the same label and differ least, and that difference is added to what runtimes may differ by.
     """
     outputs = [np.stack([np.array(run_float(session, x), np.float32).ravel() for x in pool]) for session in sessions]
-    labels = np.stack([one.argmax(axis=1) for one in outputs])
+    labels = np.stack([one.argmax(axis=1) if labelled else np.zeros(len(one), np.int64) for one in outputs])
     alike = np.flatnonzero((labels == labels[0]).all(axis=0))
-    top = np.sort(outputs[0][alike], axis=1)
-    margins = top[:, -1] - top[:, -2]
-    clear = alike[margins >= np.median(margins)] if len(alike) else alike
+    clear = _clear(outputs[0], alike) if labelled else alike
     spread = np.max([np.abs(one[clear] - outputs[0][clear]).max(axis=1) for one in outputs], axis=0, initial=0.0)
     order = clear[_varied(labels[0][clear], spread)][: _room(pool[0], outputs[0][0])]
     if len(order) < LEAST:
@@ -83,16 +86,29 @@ def make_golden(sessions: Sequence[Session], pool: NDArray[np.float32]) -> tuple
     return Golden(input=pool[order], outputs=kept[0]), Tolerance(atol=_round_up(atol), rtol=FLOAT_RTOL)
 
 
-def make_baseline(scores: Scores, classes: int, statistics: InputStatistics, channel_axis: int) -> Baseline:
-    """Count scores and labels on the held-out samples as a device counts them in the field."""
+def _clear(outputs: NDArray[np.float32], alike: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of samples, the half whose winner is clearest."""
+    top = np.sort(outputs[alike], axis=1)
+    margins = top[:, -1] - top[:, -2]
+    return alike[margins >= np.median(margins)] if len(alike) else alike
+
+
+def make_baseline(
+    scores: Scores, subject: Subject, *, select: Scores, statistics: InputStatistics, axis: int
+) -> tuple[Baseline, tuple[float, ...]]:
+    """Count scores and labels on the report part as a device counts them in the field; returns the edges, too.
+
+    A classifier's scores have fixed edges, and none are returned. Other tasks' edges are quantiles of the float
+    model's score on the select part: the anomaly score, or the mean of a regression's numbers.
+    """
+    mean, std = statistics.per_channel(axis)
+    if subject.task != "classify":
+        edges = quantile_edges(select.values.mean(axis=1))
+        nothing = np.zeros(0, np.int64)
+        return Baseline(count(scores.values.mean(axis=1), edges), nothing, mean, std), edges
     top = [softmax_top1(output) for output in scores.outputs]
-    mean, std = statistics.per_channel(channel_axis)
-    return Baseline(
-        scores=count([value for _, value in top], SCORE_EDGES),
-        labels=np.bincount([label for label, _ in top], minlength=classes).astype(np.int64),
-        input_mean=mean,
-        input_std=std,
-    )
+    labels = np.bincount([label for label, _ in top], minlength=len(subject.samples.classes)).astype(np.int64)
+    return Baseline(count([value for _, value in top], SCORE_EDGES), labels, mean, std), ()
 
 
 def _allowed(variant: Variant, outputs: NDArray[np.float32]) -> float:

@@ -1,36 +1,43 @@
-"""Measures the float reference and every candidate on the held-out samples, with the very code that a device runs."""
+"""Measures the float reference and every candidate on a part of the samples, with the very code that a device runs."""
 
-import hashlib
 import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.candidate import Candidate
+from compiler.compare import Comparison, compare
 from compiler.dataset import Samples
-from compiler.load.source import SourceModel
-from edge.manifest import InputContract, Quality, RuntimeName, TensorSpec, Variant
+from compiler.subject import Subject
+from compiler.yardstick import Run, Yardstick, value_of
+from edge.manifest import InputContract, Latency, Quality, RuntimeName, TaskName, TensorSpec, Variant
 from edge.preprocess import Preprocessor
 from edge.runtimes import Session, open_model
 
-RESAMPLES = 10_000
 WARM_UP, ROUNDS, PER_ROUND = 3, 20, 5
 LATENCY_BUDGET_S = 3.0
 """Per candidate; a slow model is timed fewer times, but at least PER_ROUND times."""
 
 Step = Callable[[], None]
 """Called after each sample, for a progress bar."""
+Predictor = Callable[[bytes, Variant], Latency | None]
+"""Says how long one inference of a compiled file takes on the target's core; None: nobody can say."""
+
+
+def no_prediction(content: bytes, variant: Variant) -> Latency | None:  # noqa: ARG001
+    """Know nothing of any core: then published speed-ups decide between int8 and float, and --max-ms is unproven."""
+    return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scores:
-    """Outputs [samples, classes] of one model, and how many of its decisions are right."""
+class Scores(Run):
+    """What one model said and decided of samples, and how many of its decisions are right."""
 
-    outputs: NDArray[np.float32] = field(repr=False)
     predicted: NDArray[np.int64] = field(repr=False)
     correct: NDArray[np.bool_] = field(repr=False)
 
@@ -52,12 +59,19 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """One candidate and what was found out about it."""
+    """One candidate and what was found out about it on one part of the samples."""
 
     candidate: Candidate
     scores: Scores = field(repr=False)
-    quality: Quality
+    compared: Comparison
     timing: Timing
+    predicted: Latency | None = None
+    """On the target's core; None: nobody can say."""
+
+    @property
+    def quality(self) -> Quality:
+        """What compiling cost."""
+        return self.compared.quality
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +82,7 @@ class InputStatistics:
     std: NDArray[np.float32]
     low: float
     high: float
+    samples: int
 
     def per_channel(self, axis: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Pool all elements of a channel; std counts the spread inside a sample, too."""
@@ -77,104 +92,107 @@ class InputStatistics:
         return mean.astype(np.float32), np.sqrt(np.maximum(second - mean**2, 0)).astype(np.float32)
 
 
-def real_inputs(
-    model: SourceModel, contract: InputContract, samples: Samples, indices: Sequence[int]
-) -> Iterator[NDArray[np.float32]]:
+def real_inputs(subject: Subject) -> Iterator[NDArray[np.float32]]:
     """Yield samples as the model's real-valued input, batch 1 included."""
-    spec = TensorSpec(name="input", shape=model.input_shape, dtype="float32")
-    preprocessor = Preprocessor(contract, spec)
-    for index in indices:
-        yield preprocessor.real(samples.raw(index)).reshape(model.input_shape)
+    shape = subject.model.input_shape
+    preprocessor = Preprocessor(subject.contract, TensorSpec(name="input", shape=shape, dtype="float32"))
+    for index in range(len(subject.samples)):
+        yield preprocessor.real(subject.samples.raw(index)).reshape(shape)
 
 
-def measure_reference(
-    model: SourceModel, contract: InputContract, samples: Samples, indices: Sequence[int], step: Step
-) -> tuple[Scores, InputStatistics]:
-    """Run the model as it was given, in float, and note what its inputs look like."""
-    outputs, total, squares = [], 0.0, 0.0
+def run_reference(subject: Subject, step: Step) -> Run:
+    """Run the model as it was given, in float."""
+    outputs, values = [], []
+    for x in real_inputs(subject):
+        outputs.append(subject.model.run(x).astype(np.float32).ravel())
+        values.append(value_of(subject.task, x, outputs[-1]))
+        step()
+    return Run(np.stack(outputs), np.stack(values))
+
+
+def statistics_of(subject: Subject) -> InputStatistics:
+    """Mean and spread of each input element over all samples, of which there is at least one."""
+    count, total, squares = len(subject.samples), np.zeros(1), np.zeros(1)
     low, high = np.inf, -np.inf
-    for x in real_inputs(model, contract, samples, indices):
-        outputs.append(model.run(x).astype(np.float32).ravel())
+    for x in real_inputs(subject):
         wide = x[0].astype(np.float64)
         total, squares = total + wide, squares + wide**2
         low, high = min(low, float(x.min())), max(high, float(x.max()))
-        step()
-    mean = np.asarray(total) / len(indices)
-    std = np.sqrt(np.maximum(np.asarray(squares) / len(indices) - mean**2, 0))
-    statistics = InputStatistics(mean.astype(np.float32), std.astype(np.float32), low, high)
-    return score(np.stack(outputs), samples.labels[list(indices)]), statistics
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    return InputStatistics(mean.astype(np.float32), std.astype(np.float32), low, high, count)
 
 
-def score(outputs: NDArray[np.float32], labels: NDArray[np.int64]) -> Scores:
-    """Decide by the highest output, as a device does."""
-    predicted = outputs.argmax(axis=1).astype(np.int64)
-    return Scores(outputs=outputs, predicted=predicted, correct=predicted == labels)
+def score(run: Run, samples: Samples, yardstick: Yardstick) -> Scores:
+    """Decide as a device does, and look which decisions are right."""
+    predicted = yardstick.decide(run.values)
+    return Scores(run.outputs, run.values, predicted, predicted == samples.labels)
 
 
-def run_session(
-    session: Session, contract: InputContract, samples: Samples, indices: Sequence[int], step: Step
-) -> Scores:
+def run_session(session: Session, contract: InputContract, samples: Samples, task: TaskName, step: Step) -> Run:
     """Run one open model over samples: preprocessing, quantization and all."""
     preprocessor = Preprocessor(contract, session.variant.input)
-    outputs = []
-    for index in indices:
-        preprocessor.into(samples.raw(index), session.input_buffer())
+    outputs, values = [], []
+    for index in range(len(samples)):
+        raw = samples.raw(index)
+        preprocessor.into(raw, session.input_buffer())
         session.invoke()
         outputs.append(np.array(session.output(), np.float32).ravel())
+        values.append(_value(task, preprocessor, raw, outputs[-1]))
         step()
-    return score(np.stack(outputs), samples.labels[list(indices)])
+    return Run(np.stack(outputs), np.stack(values))
+
+
+def _value(
+    task: TaskName, preprocessor: Preprocessor, raw: NDArray[Any], output: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Only an autoencoder's score needs the real-valued input again."""
+    rebuilt = task == "anomaly" and output.size > 1
+    return value_of(task, preprocessor.real(raw) if rebuilt else output, output)
 
 
 def measure_candidates(
     candidates: Sequence[Candidate],
     *,
+    subject: Subject,
     reference: Scores,
-    contract: InputContract,
-    samples: Samples,
-    indices: Sequence[int],
+    yardstick: Yardstick,
+    predict: Predictor,
     step: Step,
 ) -> tuple[Measured, ...]:
     """Measure every candidate on all samples; latency in turns, so that a busy machine slows all alike."""
     sessions = [open_model(candidate.data, candidate.variant) for candidate in candidates]
     try:
-        scores = [run_session(session, contract, samples, indices, step) for session in sessions]
+        scores = [_scored(session, subject, yardstick, step) for session in sessions]
         timings = time_in_turns(sessions)
     finally:
         for session in sessions:
             session.close()
     return tuple(
-        Measured(candidate, scored, compare(reference, scored), timing)
+        Measured(
+            candidate,
+            scored,
+            compare(reference, scored, subject.samples.truth, yardstick),
+            timing,
+            predict(candidate.data, candidate.variant),
+        )
         for candidate, scored, timing in zip(candidates, scores, timings, strict=True)
     )
 
 
-def compare(reference: Scores, compiled: Scores) -> Quality:
-    """Accuracy of both, and the paired difference with its interval."""
-    return Quality(
-        metric="accuracy",
-        reference=reference.accuracy,
-        compiled=compiled.accuracy,
-        drop=reference.accuracy - compiled.accuracy,
-        ci95=paired_bootstrap(reference.correct, compiled.correct),
-        agreement=float((reference.predicted == compiled.predicted).mean()),
-        samples=len(reference.correct),
-    )
+def measure_again(one: Measured, *, subject: Subject, reference: Scores, yardstick: Yardstick, step: Step) -> Measured:
+    """Measure what a candidate decides on other samples; its time stays."""
+    session = open_model(one.candidate.data, one.candidate.variant)
+    try:
+        scored = _scored(session, subject, yardstick, step)
+    finally:
+        session.close()
+    return replace(one, scores=scored, compared=compare(reference, scored, subject.samples.truth, yardstick))
 
 
-def paired_bootstrap(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, float]:
-    """95 % interval of accuracy(before) - accuracy(after) on the same samples; the same input gives the same interval.
-
-    A pair differs by -1, 0 or +1, so resampling pairs is drawing from a multinomial of three counts.
-    Without a single differing pair the interval is [0, 0]; then up to 3 / samples may still hide (rule of three).
-    Source: B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, percentile method.
-    """
-    count = len(before)
-    lost, gained = int((before & ~after).sum()), int((~before & after).sum())
-    seed = int.from_bytes(hashlib.sha256(f"{count} {lost} {gained}".encode()).digest()[:8])
-    shares = [lost / count, gained / count, (count - lost - gained) / count]
-    draws = np.random.default_rng(seed).multinomial(count, shares, size=RESAMPLES)
-    low, high = np.percentile((draws[:, 0] - draws[:, 1]) / count, [2.5, 97.5])
-    return float(low), float(high)
+def _scored(session: Session, subject: Subject, yardstick: Yardstick, step: Step) -> Scores:
+    run = run_session(session, subject.contract, subject.samples, subject.task, step)
+    return score(run, subject.samples, yardstick)
 
 
 def time_in_turns(sessions: Sequence[Session]) -> list[Timing]:

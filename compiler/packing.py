@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from compiler.dataset import Samples
+from msgspec.structs import replace
+
+from compiler.budget import Budget, Judgement
 from compiler.load.source import SourceModel
 from compiler.measure import Measured
+from compiler.split import Split
+from compiler.subject import Subject
 from edge.bundle import Baseline, Golden, pack
 from edge.errors import BadArgumentError, FileMissingError
-from edge.manifest import InputContract, Manifest, Provenance, Tolerance
+from edge.manifest import Manifest, Provenance, Tolerance, Variant
 from edge.topics import is_id
 
 TOOLS = (
@@ -34,28 +38,47 @@ class Order:
 
 def describe(
     order: Order,
-    model: SourceModel,
+    subject: Subject,
     *,
-    contract: InputContract,
-    samples: Samples,
-    taken: Sequence[Measured],
+    main: Measured,
+    variants: tuple[Variant, ...],
+    judgement: Judgement,
+    score_edges: tuple[float, ...],
     tolerance: Tolerance,
     recipe: Mapping[str, str],
 ) -> Manifest:
     """Fill in the manifest; nothing in it changes from run to run or from folder to folder."""
     return Manifest(
-        name=bundle_name(order, model),
+        name=bundle_name(order, subject.model),
         version=order.version,
         target=order.target,
-        labels=tuple(name[:LONGEST_LABEL] for name in samples.classes),
-        input=contract,
-        variants=tuple(one.candidate.variant for one in taken),
-        quality=taken[0].quality,
+        labels=tuple(name[:LONGEST_LABEL] for name in subject.samples.classes) if subject.task == "classify" else (),
+        task=subject.task,
+        score_edges=score_edges,
+        input=subject.contract,
+        variants=variants,
+        quality=replace(main.quality, verdict=judgement.verdict),
+        latency=() if main.predicted is None else (main.predicted,),
         golden=tolerance,
         provenance=Provenance(
-            source_sha256=model.sha256, data_sha256=samples.sha256, tools=tool_versions(), recipe=dict(recipe)
+            source_sha256=subject.model.sha256,
+            data_sha256=subject.samples.sha256,
+            tools=tool_versions(),
+            recipe=dict(recipe),
         ),
     )
+
+
+def recipe_of(calibrated: Subject, parts: Split, budget: Budget, *, golden_from_data: bool) -> dict[str, str]:
+    """In words and numbers, what was done with the data and held against what."""
+    kind = "normal samples" if calibrated.task == "anomaly" else "samples"
+    recipe = {
+        "calibration": f"{len(calibrated.samples)} {kind}, lowest sha256 of the content",
+        "split": f"{len(parts.calibrate)} calibrate, {len(parts.select)} select, {len(parts.report)} report",
+        "golden": "from the data" if golden_from_data else "synthetic, from input statistics",
+        "max_drop": f"{budget.max_drop:g}",
+    }
+    return recipe if budget.max_ms is None else recipe | {"max_ms": f"{budget.max_ms:g}"}
 
 
 def pack_bundle(

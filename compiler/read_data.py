@@ -11,17 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.dataset import Array, Data, short
 from edge.errors import BadDataError, FileMissingError
+from edge.manifest import TaskName
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 CACHE_BYTES = 256 * 2**20
 LAYOUTS = "a folder with one folder of pictures per class, an .npz with x and y, or a .csv with a label column"
 
 
-def open_data(path: Path, *, label_column: str = "label") -> Data:
-    """Look at the samples under `path`.
+def open_data(path: Path, *, label_column: str = "label", task: TaskName = "classify") -> Data:
+    """Look at the samples under `path`; for the task regress, labels are numbers.
 
     Raises:
         FileMissingError: nothing is there.
@@ -30,12 +32,12 @@ def open_data(path: Path, *, label_column: str = "label") -> Data:
     """
     if not path.exists():
         raise FileMissingError(f"no data at {path}", remedy=f"--data wants {LAYOUTS}")
-    if path.is_dir():
+    if path.is_dir() and task != "regress":
         return _open_folder(path)
     if path.suffix == ".npz":
-        return _open_npz(path)
+        return _open_npz(path, numbers=task == "regress")
     if path.suffix == ".csv":
-        return _open_csv(path, label_column)
+        return _open_csv(path, label_column, numbers=task == "regress")
     raise BadDataError(f"{path} is no data that we read", remedy=f"--data wants {LAYOUTS}")
 
 
@@ -96,7 +98,7 @@ def _decode(file: Path) -> Array:
 # ---- .npz
 
 
-def _open_npz(path: Path) -> Data:
+def _open_npz(path: Path, *, numbers: bool) -> Data:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name in {"x", "y"}}
@@ -115,7 +117,7 @@ def _open_npz(path: Path) -> Data:
         raise BadDataError(
             f"{path} holds no samples: x has the shape {x.shape}", remedy="x wants one sample a row: [samples, ...]"
         )
-    if y.shape != (len(x),):
+    if y.shape != (len(x),) and not (numbers and y.ndim >= 1 and len(y) == len(x)):
         raise BadDataError(
             f"{path}: y has the shape {y.shape}, x {x.shape}", remedy="y wants one label for each sample of x"
         )
@@ -126,7 +128,8 @@ def _open_npz(path: Path) -> Data:
     where = tuple(f"sample {index}" for index in range(len(x)))
     values = x if x.dtype == np.uint8 else x.astype(np.float32)
     _refuse_nan(values, where, path)
-    tags, numbered = _tags(y, path)
+    targets = _targets(y, where, path) if numbers else None
+    tags, numbered = (("",) * len(x), False) if numbers else _tags(y, path)
     return Data(
         path=path,
         kind="arrays",
@@ -136,7 +139,17 @@ def _open_npz(path: Path) -> Data:
         where=where,
         shape=tuple(int(side) for side in values.shape[1:]),
         read=values.__getitem__,
+        targets=targets,
     )
+
+
+def _targets(y: Array, where: Sequence[str], path: Path) -> NDArray[np.float32]:
+    """Numbers of a regression, [samples, k]."""
+    if y.dtype.kind not in "fiub":
+        raise BadDataError(f"{path}: y has the type {y.dtype} and is no number", remedy="a regression wants numbers")
+    targets: NDArray[np.float32] = y.astype(np.float32).reshape(len(y), -1)
+    _refuse_nan(targets, where, path)
+    return targets
 
 
 def _tags(y: Array, path: Path) -> tuple[tuple[str, ...], bool]:
@@ -161,7 +174,7 @@ def _refuse_nan(values: Array, where: Sequence[str], path: Path) -> None:
 # ---- .csv
 
 
-def _open_csv(path: Path, label_column: str) -> Data:
+def _open_csv(path: Path, label_column: str, *, numbers: bool) -> Data:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()
@@ -197,7 +210,17 @@ def _open_csv(path: Path, label_column: str) -> Data:
         shape=(int(values.shape[1]),),
         read=values.__getitem__,
         columns=tuple(name for index, name in enumerate(header) if index != at),
+        targets=_csv_targets(tags, where, path) if numbers else None,
     )
+
+
+def _csv_targets(tags: Sequence[str], where: Sequence[str], path: Path) -> NDArray[np.float32]:
+    try:
+        targets = np.array([[float(tag)] for tag in tags], np.float32)
+    except ValueError as exc:
+        raise BadDataError(f"{path}: {exc} in the label column", remedy="a regression wants numbers there") from exc
+    _refuse_nan(targets, where, path)
+    return targets
 
 
 def _numbers(row: Sequence[str], line: int, header: Sequence[str], label_at: int, path: Path) -> list[float]:

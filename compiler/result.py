@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compiler.budget import Clause, Judgement
 from compiler.candidate import Skipped
 from compiler.choose import Choice
 from compiler.contract import Resolved
@@ -27,12 +28,16 @@ class Compiled:
     manifest: Manifest
     target: Target
     resolved: Resolved
-    samples: Samples = field(repr=False)
+    report_part: Samples = field(repr=False)
+    """The samples that prove; what is printed was measured on them."""
     split: Split = field(repr=False)
     reference: Scores = field(repr=False)
+    """The float model on the report part."""
     measured: tuple[Measured, ...]
+    """On the report part; those that were no finalists, on the select part."""
     skipped: tuple[Skipped, ...]
     choice: Choice
+    judgement: Judgement
     verified: tuple[Verified, ...]
     warnings: tuple[str, ...]
     seconds: float
@@ -45,8 +50,12 @@ class Compiled:
     @property
     def judged(self) -> Measured:
         """The candidate whose changed decisions are worth a look: the main one, or the int8 one it was preferred to."""
-        int8 = [one for one in self.measured if one.candidate.dtype == "int8"]
+        int8 = [one for one in self.measured if one.candidate.dtype == "int8" and self.proved(one)]
         return self.main if self.main in int8 or not int8 else int8[0]
+
+    def proved(self, one: Measured) -> bool:
+        """Whether a candidate was measured on the report part."""
+        return len(one.scores.predicted) == len(self.report_part)
 
     @property
     def report(self) -> Path:
@@ -65,7 +74,17 @@ def to_json(compiled: Compiled) -> Json:
     return {
         "bundle": str(compiled.bundle),
         "chosen": {"runtime": main.candidate.runtime, "dtype": main.candidate.dtype},
-        "quality": _quality(main),
+        "task": compiled.manifest.task,
+        "contract": {
+            "verdict": compiled.judgement.verdict,
+            "clauses": [_clause(clause) for clause in compiled.judgement.clauses],
+        },
+        "samples": {
+            "calibrate": len(compiled.split.calibrate),
+            "select": len(compiled.split.select),
+            "report": len(compiled.split.report),
+        },
+        "quality": _quality(main) | {"verdict": compiled.manifest.quality.verdict},
         "size_bytes": compiled.size_bytes,
         "latency": [_latency(one) for one in (compiled.measured[index] for index in compiled.choice.taken)],
         "candidates": [
@@ -74,15 +93,18 @@ def to_json(compiled: Compiled) -> Json:
                 "dtype": one.candidate.dtype,
                 "size_bytes": len(one.candidate.data),
                 "note": one.candidate.note,
+                "measured_on": "report" if compiled.proved(one) else "select",
                 "quality": _quality(one),
+                "figures": [{"name": it.name, "value": it.value, "unit": it.unit} for it in one.compared.figures],
                 "latency": _latency(one),
+                "predicted": one.predicted,
                 "taken": index in compiled.choice.taken,
                 "reason": reason,
             }
             for index, (one, reason) in enumerate(zip(compiled.measured, compiled.choice.reasons, strict=True))
         ],
         "skipped": [{"runtime": one.runtime, "dtype": one.dtype, "reason": one.reason} for one in compiled.skipped],
-        "classes": list(compiled.samples.classes),
+        "classes": list(compiled.report_part.classes),
         "verified": [
             {"runtime": one.runtime, "dtype": one.dtype, "max_error": one.max_error, "holds": one.holds}
             for one in compiled.verified
@@ -97,14 +119,14 @@ def evaluation_to_json(evaluation: Evaluation) -> Json:
     """Build the object that `edge evaluate --json` prints."""
     return {
         "bundle": str(evaluation.bundle.path),
-        "samples": len(evaluation.variants[0].scores.correct),
+        "samples": evaluation.samples,
         "yardstick": {"runtime": evaluation.yardstick.runtime, "dtype": evaluation.yardstick.dtype},
         "variants": [
             {
                 "runtime": one.variant.runtime,
                 "dtype": one.variant.dtype,
-                "metric": "accuracy",
-                "value": one.scores.accuracy,
+                "metric": evaluation.metric,
+                "value": one.value,
                 "agreement": one.agreement,
                 "p50_ms": one.timing.ms,
             }
@@ -122,9 +144,14 @@ def _quality(one: Measured) -> Json:
         "compiled": quality.compiled,
         "drop": quality.drop,
         "ci95": list(quality.ci95),
+        "upper95": quality.upper95,
         "agreement": quality.agreement,
         "samples": quality.samples,
     }
+
+
+def _clause(clause: Clause) -> Json:
+    return {"promise": clause.promise, "verdict": clause.verdict, "sentence": clause.sentence}
 
 
 def _latency(one: Measured) -> Json:

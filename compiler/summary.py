@@ -8,15 +8,18 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from compiler.budget import upper95
 from compiler.evaluate import Evaluation
 from compiler.result import Compiled
+from edge.manifest import MetricName
 
 CLASSES_SHOWN = 12
 
 
 def summarize(compiled: Compiled) -> str:
     """A table of the candidates, the reason for the choice, and where everything lies."""
-    table = _table("", "candidate", "size", "accuracy", "lost, 95 %", "same decision", "latency here")
+    metric = compiled.main.quality.metric
+    table = _table("", "candidate", "size", metric, "lost, 95 %", "at most", "same decision", "latency here")
     for index, one in enumerate(compiled.measured):
         role = "runs" if index == compiled.choice.main else "fallback" if index == compiled.choice.fallback else ""
         quality, timing = one.quality, one.timing
@@ -24,8 +27,9 @@ def summarize(compiled: Compiled) -> str:
             role,
             f"{one.candidate.runtime} {one.candidate.dtype}",
             kib(len(one.candidate.data)),
-            f"{quality.compiled:.2%}",
+            value(metric, quality.compiled) + ("" if compiled.proved(one) else " (select)"),
             f"{100 * quality.drop:+.2f} ({100 * quality.ci95[0]:+.2f}..{100 * quality.ci95[1]:+.2f})",
+            f"{100 * upper95(one):+.2f}",
             f"{quality.agreement:.2%}",
             f"{timing.ms:.3f} ms ({timing.low:.3f}..{timing.high:.3f})",
             style="bold" if role == "runs" else "dim" if not role else "",
@@ -38,9 +42,10 @@ def summarize(compiled: Compiled) -> str:
     ]
     built = [f"{one.dtype} on {one.runtime} was not built: {one.reason}" for one in compiled.skipped]
     lines = [
-        f"float model {quality.reference:.2%} on {quality.samples} held-out samples; "
+        *[f"{clause.verdict}: {clause.sentence}" for clause in compiled.judgement.clauses],
+        f"float model {value(metric, quality.reference)} on the report part; {_parts(compiled)}; "
         f"input from {compiled.resolved.origin}",
-        f"classes: {_classes(compiled.manifest.labels)}",
+        f"classes: {_classes(compiled.manifest.labels)}" if compiled.manifest.labels else _task(compiled),
         f"chosen: {compiled.choice.sentence}",
         *left_out,
         *built,
@@ -52,18 +57,17 @@ def summarize(compiled: Compiled) -> str:
 def summarize_evaluation(evaluation: Evaluation) -> str:
     """A table of the variants."""
     manifest = evaluation.bundle.manifest
-    table = _table("variant", "accuracy", "same decision", "latency here")
+    table = _table("variant", evaluation.metric, "same decision", "latency here")
     for one in evaluation.variants:
         table.add_row(
             f"{one.variant.runtime} {one.variant.dtype}",
-            f"{one.scores.accuracy:.2%}",
+            value(evaluation.metric, one.value),
             f"{one.agreement:.2%}",
             f"{one.timing.ms:.3f} ms ({one.timing.low:.3f}..{one.timing.high:.3f})",
         )
-    count = len(evaluation.variants[0].scores.correct)
     yardstick = evaluation.yardstick
     lines = [
-        f"{manifest.name} version {manifest.version} on {count} samples; decisions compared with those of "
+        f"{manifest.name} version {manifest.version} on {evaluation.samples} samples; decisions compared with those of "
         f"{yardstick.dtype} on {yardstick.runtime}",
         *evaluation.missing,
     ]
@@ -79,6 +83,11 @@ def render(content: RenderableType) -> str:
     return text.getvalue().rstrip()
 
 
+def value(metric: MetricName, number: float) -> str:
+    """Write what a metric says: a share, or for an error or a correlation the number."""
+    return f"{number:.5g}" if metric in {"mae", "correlation"} else f"{number:.2%}"
+
+
 def kib(size_bytes: int) -> str:
     """Write a size as KiB or MiB."""
     return f"{size_bytes / 2**20:.1f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 1024:.1f} KiB"
@@ -89,6 +98,15 @@ def _table(*titles: str) -> Table:
     for title in titles:
         table.add_column(title, justify="left" if title in {"", "candidate", "variant"} else "right", no_wrap=True)
     return table
+
+
+def _parts(compiled: Compiled) -> str:
+    parts = compiled.split
+    return f"{len(parts.calibrate)} samples calibrate, {len(parts.select)} choose, {len(parts.report)} prove"
+
+
+def _task(compiled: Compiled) -> str:
+    return f"task: {compiled.manifest.task}"
 
 
 def _classes(names: tuple[str, ...]) -> str:

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from compiler.candidate import Candidate
 from compiler.golden import make_golden, real_pool, synthetic_inputs
 from compiler.measure import InputStatistics, as_runtime
+from compiler.subject import Subject
 from edge.bundle import Golden
 from edge.errors import GoldenMismatchError
-from edge.manifest import ImageInput, InputContract, RuntimeName, Tolerance
+from edge.manifest import ImageInput, RuntimeName, Tolerance
 from edge.runtimes import installed, open_model, run_float
 
 SAME_FORMAT: tuple[frozenset[RuntimeName], ...] = (frozenset({"litert", "tflite-runtime"}), frozenset({"onnxruntime"}))
@@ -25,7 +26,7 @@ class Verified:
     dtype: str
     max_error: float
     agreement: float
-    """Share of golden samples with the golden label."""
+    """Share of golden samples with the golden label; 1 where there are no labels."""
     holds: bool
     note: str
 
@@ -44,7 +45,7 @@ def prove(
     *,
     pool: Iterable[NDArray[np.float32]] | None,
     statistics: InputStatistics,
-    contract: InputContract,
+    subject: Subject,
     axis: int,
 ) -> Proof:
     """Make golden samples with the first candidate and compare all of them, on every runtime that can open them.
@@ -52,29 +53,32 @@ def prove(
     Args:
         candidates: those of the bundle, the main one first.
         pool: real inputs with batch to take golden samples from; None: synthetic ones from `statistics`.
-        statistics: of the held-out inputs.
+        statistics: of the inputs of the select part.
+        subject: tells whether inputs are pictures, and outputs the scores of labels.
         axis: of a sample's channels.
-        contract: tells whether inputs are pictures.
 
     Raises: GoldenMismatchError if it does not.
 
     """
-    inputs = synthetic_inputs(statistics, axis, isinstance(contract, ImageInput)) if pool is None else real_pool(pool)
+    pictures, labelled = isinstance(subject.contract, ImageInput), subject.task == "classify"
+    inputs = synthetic_inputs(statistics, axis, pictures) if pool is None else real_pool(pool)
     sessions = [open_model(candidate.data, candidate.variant) for candidate in candidates]
     try:
-        golden, tolerance = make_golden(sessions, inputs)
+        golden, tolerance = make_golden(sessions, inputs, labelled=labelled)
     finally:
         for session in sessions:
             session.close()
     results = [
         result
         for index, candidate in enumerate(candidates)
-        for result in verify(candidate, golden, tolerance, main=index == 0)
+        for result in verify(candidate, golden, tolerance, main=index == 0, labelled=labelled)
     ]
     return Proof(golden, tolerance, tuple(results))
 
 
-def verify(candidate: Candidate, golden: Golden, tolerance: Tolerance, *, main: bool) -> tuple[Verified, ...]:
+def verify(
+    candidate: Candidate, golden: Golden, tolerance: Tolerance, *, main: bool, labelled: bool = True
+) -> tuple[Verified, ...]:
     """Compare on each installed runtime of the candidate's format.
 
     The main variant must hold on its own runtime. Another one that fails is told of: a device that has only that one
@@ -84,7 +88,7 @@ def verify(candidate: Candidate, golden: Golden, tolerance: Tolerance, *, main: 
     """
     results = []
     for runtime in sorted(_runtimes(candidate.runtime), key=lambda name: name != candidate.runtime):
-        result = _compare(candidate, runtime, golden, tolerance)
+        result = _compare(candidate, runtime, golden, tolerance, labelled=labelled)
         if main and not result.holds and runtime == candidate.runtime:
             raise GoldenMismatchError(
                 f"{candidate.dtype} on {runtime} differs from its own golden outputs by {result.max_error:.3g}, "
@@ -100,14 +104,16 @@ def _runtimes(runtime: RuntimeName) -> set[RuntimeName]:
     return {runtime} | (family & set(installed()))
 
 
-def _compare(candidate: Candidate, runtime: RuntimeName, golden: Golden, tolerance: Tolerance) -> Verified:
+def _compare(
+    candidate: Candidate, runtime: RuntimeName, golden: Golden, tolerance: Tolerance, *, labelled: bool
+) -> Verified:
     session = open_model(candidate.data, as_runtime(candidate.variant, runtime))
     try:
         outputs: NDArray[np.float32] = np.stack([np.array(run_float(session, x)).ravel() for x in golden.input])
     finally:
         session.close()
     error = np.abs(outputs - golden.outputs)
-    agreement = float((outputs.argmax(axis=1) == golden.outputs.argmax(axis=1)).mean())
+    agreement = float((outputs.argmax(axis=1) == golden.outputs.argmax(axis=1)).mean()) if labelled else 1.0
     holds = bool((error <= tolerance.atol + tolerance.rtol * np.abs(golden.outputs)).all()) and agreement == 1.0
     note = "" if holds else "beyond the tolerance: a device with this runtime would refuse this variant"
     return Verified(runtime, candidate.dtype, float(error.max()), agreement, holds, note)

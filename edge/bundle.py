@@ -22,7 +22,7 @@ from edge import archive
 from edge.arrays import pack_arrays, unpack_arrays
 from edge.bundle_rules import check_arrays, check_manifest
 from edge.errors import BadBundleError, DiskFullError, FileMissingError
-from edge.manifest import ImageInput, Manifest, SeriesInput, Variant
+from edge.manifest import ImageInput, Manifest, Quality, SeriesInput, Variant
 
 KIB, MIB = 1024, 1024 * 1024
 MANIFEST, GOLDEN, BASELINE = "manifest.json", "golden.npz", "baseline.npz"
@@ -60,9 +60,9 @@ class Baseline:
     """What the held-out samples looked like to the compiled model: drift is measured against it."""
 
     scores: NDArray[np.int64]
-    """Counts of the top-1 score by `edge.statistics.SCORE_EDGES`."""
+    """Counts of the top-1 score by `edge.statistics.SCORE_EDGES`; of another task's score by its `score_edges`."""
     labels: NDArray[np.int64]
-    """Counts of the top-1 label; as many as the first output has numbers."""
+    """Counts of the top-1 label; as many as the first output has numbers. Empty for a task without labels."""
     input_mean: NDArray[np.float32]
     """Per channel or column, of the real-valued input."""
     input_std: NDArray[np.float32]
@@ -170,10 +170,11 @@ def describe(manifest: Manifest) -> str:
     lines = [
         f"{manifest.name} version {manifest.version}, for {manifest.target}",
         f"  input     {_input(manifest)}",
-        f"  labels    {len(manifest.labels)}: {', '.join(manifest.labels[:8])}{', ...' if manifest.labels[8:] else ''}",
-        f"  quality   {q.metric} {q.compiled:.1%} (float {q.reference:.1%}, drop {q.drop * 100:+.2f} points, "
-        f"95 % interval {q.ci95[0] * 100:+.2f} to {q.ci95[1] * 100:+.2f}), "
-        f"same label as float on {q.agreement:.1%} of {q.samples} samples",
+        _task(manifest),
+        f"  quality   {q.metric} {_value(q, q.compiled)} (float {_value(q, q.reference)}, "
+        f"drop {q.drop * 100:+.2f} points, 95 % interval {q.ci95[0] * 100:+.2f} to {q.ci95[1] * 100:+.2f}), "
+        f"decides like float on {q.agreement:.1%} of {q.samples} samples",
+        *([f"  budget    {_verdict(manifest)}"] if q.verdict else []),
     ]
     models = [
         f"  runs on   {v.runtime}, {v.dtype}, {v.size_bytes / 1000:,.1f} kB ({v.file})" for v in manifest.variants
@@ -183,6 +184,23 @@ def describe(manifest: Manifest) -> str:
         for t in manifest.latency
     ]
     return "\n".join([*lines, *models, *times])
+
+
+def _task(manifest: Manifest) -> str:
+    names = manifest.labels
+    if manifest.task != "classify":
+        return f"  task      {manifest.task}"
+    return f"  labels    {len(names)}: {', '.join(names[:8])}{', ...' if names[8:] else ''}"
+
+
+def _value(quality: Quality, value: float) -> str:
+    return f"{value:.4g}" if quality.metric in {"mae", "correlation"} else f"{value:.1%}"
+
+
+def _verdict(manifest: Manifest) -> str:
+    quality, recipe = manifest.quality, manifest.provenance.recipe
+    bound = "" if quality.upper95 is None else f": at most {100 * quality.upper95:.2f} points lost, at 95 % confidence"
+    return f"{quality.verdict}{bound}; the budget is a drop of {recipe.get('max_drop', 'unknown')}"
 
 
 def _input(manifest: Manifest) -> str:

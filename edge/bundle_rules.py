@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,11 @@ def check_manifest(manifest: Manifest, members: Mapping[str, archive.Member], re
     except BadInputContractError as exc:
         raise BadBundleError(exc.problem, remedy=archive.REMEDY) from exc
     require(min(manifest.golden.atol, manifest.golden.rtol) >= 0, "a negative tolerance")
+    edges = manifest.score_edges
+    wanted = 0 if manifest.task == "classify" else len(SCORE_EDGES)
+    require(len(edges) == wanted, f"{len(edges)} score edges, {wanted} belong to the task {manifest.task}")
+    require(all(low < high for low, high in pairwise(edges)), "the score edges do not ascend")
+    require(manifest.task == "classify" or not manifest.labels, f"labels, which the task {manifest.task} has not")
 
 
 def check_arrays(
@@ -55,8 +61,9 @@ def check_arrays(
     require(outputs.shape == (n, k), f"golden outputs have shape {outputs.shape}, not {(n, k)}")
     require(scores.dtype == np.int64 and labels.dtype == np.int64, "the baseline's counts are not integers")
     require(scores.shape == (len(SCORE_EDGES) + 1,), f"the baseline has {scores.size} score bins")
-    require(labels.shape == (k,), f"the baseline counts {labels.size} labels, the model has {k}")
-    require(int(scores.min()) >= 0 and int(labels.min()) >= 0, "the baseline has negative counts")
+    counted = k if manifest.task == "classify" else 0
+    require(labels.shape == (counted,), f"the baseline counts {labels.size} labels, not {counted}")
+    require(int(scores.min()) >= 0 and int(labels.min(initial=0)) >= 0, "the baseline has negative counts")
     require(mean.dtype == np.float32 and std.dtype == np.float32, "the baseline's input statistics are not float32")
     require(mean.ndim == 1 and mean.shape == std.shape and mean.size >= 1, "the baseline's mean and std do not match")
     require(bool((std >= 0).all()), "the baseline has a negative std")

@@ -138,16 +138,19 @@ def _unknown(group: str, words: list[str]) -> str:
 
 
 def _report(failure: Failure, exc: BaseException, tokens: list[str], verbosity: int) -> int:
-    """Print two lines on stderr, and with --json the same as one object on stdout."""
+    """Print two lines and the options on stderr, and with --json the same as one object on stdout."""
     if verbosity > 0:
         import traceback
 
         traceback.print_exception(exc)
     sys.stderr.write(f"error: {failure.problem}\n  fix: {failure.remedy}\n")
+    sys.stderr.write("".join(f"  or:  {option}\n" for option in failure.options))
     if "--json" in tokens:
         import json
 
-        answer = {"error": failure.error, "problem": failure.problem, "remedy": failure.remedy}
+        answer: dict[str, object] = {"error": failure.error, "problem": failure.problem, "remedy": failure.remedy}
+        if failure.options:
+            answer["options"] = failure.options
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
     return failure.code

@@ -3,16 +3,18 @@
 Each class has its own exit code, and is also the built-in error that a caller would expect.
 """
 
+from collections.abc import Sequence
+
 
 class EdgeError(Exception):
     """Base of all errors raised on purpose; the command line returns `exit_code`."""
 
     exit_code = 1
 
-    def __init__(self, problem: str, *, remedy: str) -> None:
-        """Keep both halves: `problem` says what happened, `remedy` what to do now."""
-        super().__init__(f"{problem}\n  fix: {remedy}")
-        self.problem, self.remedy = problem, remedy
+    def __init__(self, problem: str, *, remedy: str, options: Sequence[str] = ()) -> None:
+        """Keep all parts: `problem` says what happened, `remedy` what to do now, `options` what else would work."""
+        super().__init__("".join([f"{problem}\n  fix: {remedy}", *(f"\n  or: {option}" for option in options)]))
+        self.problem, self.remedy, self.options = problem, remedy, tuple(options)
 
 
 class BadArgumentError(EdgeError, ValueError):
@@ -25,6 +27,18 @@ class BadMessageError(EdgeError, ValueError):
     """A peer sent something we cannot read."""
 
     exit_code = 3
+
+
+class BudgetBrokenError(EdgeError, ValueError):
+    """No bundle keeps the budget: what was lost, or the time, is more than --max-drop or --max-ms allow."""
+
+    exit_code = 4
+
+
+class BudgetUnprovenError(EdgeError, ValueError):
+    """The samples are too few to prove that the budget is kept, or nobody can predict the time."""
+
+    exit_code = 5
 
 
 class BadBundleError(EdgeError, ValueError):

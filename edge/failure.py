@@ -55,15 +55,16 @@ class Failure(NamedTuple):
     error: str
     problem: str
     remedy: str
+    options: tuple[str, ...] = ()
+    """What else would work, nearest first; mostly empty."""
 
 
 def explain(exc: BaseException, tokens: Sequence[str] = ()) -> Failure:
     """Turn an exception into a `Failure`; what we did not foresee is called a bug."""
     known = exc if isinstance(exc, EdgeError) else _missing_package(exc, tokens) or _system(exc)
     if known is not None:
-        return Failure(
-            known.exit_code, type(known).__name__, one_line(known.problem), one_line(known.remedy, keep=True)
-        )
+        problem, remedy = one_line(known.problem), one_line(known.remedy, keep=True)
+        return Failure(known.exit_code, type(known).__name__, problem, remedy, known.options)
     sentence = f"a bug in edge: {type(exc).__name__}: {exc}" if str(exc) else f"a bug in edge: {type(exc).__name__}"
     return Failure(BUG, "Bug", one_line(sentence), "run it again with -v to see where, and report both")
 

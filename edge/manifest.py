@@ -14,6 +14,9 @@ Name = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Dtype = Literal["float32", "int8", "uint8"]
 RuntimeName = Literal["litert", "onnxruntime", "tflite-runtime"]
 Size = Annotated[int, msgspec.Meta(ge=1, le=16384)]
+TaskName = Literal["classify", "anomaly", "regress"]
+MetricName = Literal["accuracy", "top5", "auc", "f1", "mae", "correlation"]
+Verdict = Literal["kept", "broken", "unproven"]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,19 +82,23 @@ InputContract = ImageInput | SeriesInput | TensorInput
 
 
 class Quality(Record, frozen=True, kw_only=True):
-    """What compiling cost, on `samples` held-out samples that neither trained nor calibrated anything."""
+    """What compiling cost, on `samples` samples that neither trained, calibrated nor chose anything."""
 
-    metric: Literal["accuracy"]
-    reference: Share = msgspec.field(name="float")
-    """Of the model as it was given, in float; `float` in JSON."""
-    compiled: Share
+    metric: MetricName
+    reference: float = msgspec.field(name="float")
+    """Of the model as it was given, in float; `float` in JSON. A share, or for `mae` in the unit of the truth."""
+    compiled: float
     drop: float
-    """reference - compiled."""
+    """reference - compiled; for `mae` the error added, as a share of the error of always saying the median."""
     ci95: tuple[float, float]
-    """Paired bootstrap interval of `drop`."""
+    """Two-sided 95 % interval of `drop`, paired."""
     agreement: Share
-    """Share of samples on which float and compiled choose the same label."""
+    """Share of samples that float and compiled decide alike."""
     samples: int
+    upper95: float | None = None
+    """One-sided 95 % upper bound of `drop`: what a budget is held against. None: compiled by an older release."""
+    verdict: Verdict | None = None
+    """Whether the budget named in `provenance.recipe` is kept: `max_drop` by `upper95`, `max_ms` if there is one."""
 
 
 class Latency(Record, frozen=True, kw_only=True):
@@ -107,7 +114,7 @@ class Latency(Record, frozen=True, kw_only=True):
 
 
 class Tolerance(Record, frozen=True, kw_only=True):
-    """How closely a runtime must reproduce the golden outputs; the arg-max must always agree."""
+    """How closely a runtime must reproduce the golden outputs; the arg-max of a classifier must always agree."""
 
     atol: float
     rtol: float
@@ -130,6 +137,10 @@ class Manifest(Record, frozen=True, kw_only=True):
     version: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
     target: Name
     labels: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=64)], ...]
+    task: TaskName = "classify"
+    """anomaly: the score is the first output, or the mean squared error between it and the input; regress: numbers."""
+    score_edges: tuple[float, ...] = ()
+    """Edges of the baseline's score histogram; empty for a classifier, which has `edge.statistics.SCORE_EDGES`."""
     input: InputContract
     variants: Annotated[tuple[Variant, ...], msgspec.Meta(min_length=1, max_length=2)]
     quality: Quality

@@ -33,6 +33,21 @@ def count(values: ArrayLike, edges: Sequence[float]) -> NDArray[np.int64]:
     return counts
 
 
+def quantile_edges(values: ArrayLike) -> tuple[float, ...]:
+    """As many ascending edges as SCORE_EDGES has, so that each bin holds about as many of `values`; four digits each.
+
+    For scores without a natural range, such as an anomaly score; equal quantiles are moved apart.
+    """
+    steps = np.arange(1, len(SCORE_EDGES) + 1) / (len(SCORE_EDGES) + 1)
+    edges: list[float] = []
+    for wanted in np.quantile(np.asarray(values, dtype=np.float64), steps):
+        edge = float(f"{wanted:.4g}")
+        if edges and edge <= edges[-1]:
+            edge = float(f"{edges[-1] + max(abs(edges[-1]) * 1e-3, 1e-12):.6g}")
+        edges.append(edge)
+    return tuple(edges)
+
+
 def psi(expected: ArrayLike, observed: ArrayLike) -> float:
     """Population stability index of two histograms, >= 0, without the part that small samples alone explain.
 

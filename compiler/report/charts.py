@@ -61,13 +61,15 @@ class Axis:
         return [step * k for k in range(first, floor(self.high / step + 1e-9) + 1)]
 
 
-def scatter(points: Sequence[Point], reference: float) -> str:
-    """Accuracy over latency: up and left is better; whiskers are the 10th to 90th percentile."""
+def scatter(points: Sequence[Point], metric: str, reference: float) -> str:
+    """Quality over latency: up and left is better, but for an error; whiskers are the 10th to 90th percentile."""
     width, height = 560, 330
     slowest = max(point.measured.timing.high for point in points)
     unit, factor = ("µs", 1000.0) if slowest < 1 else ("ms", 1.0)
-    values = [100 * point.measured.quality.compiled for point in points] + [100 * reference]
-    room = max(0.5, (max(values) - min(values)) * 0.25)
+    shares = metric not in {"mae", "correlation"}
+    scale = 100.0 if shares else 1.0
+    values = [scale * point.measured.quality.compiled for point in points] + [scale * reference]
+    room = max(0.005 * (scale if shares else max(map(abs, values))), (max(values) - min(values)) * 0.25, 1e-6)
     x = Axis(0, slowest * factor * 1.12, 58, width - 20)
     y = Axis(min(values) - room, min(100.0 + room / 4, max(values) + room), height - 46, 20)
     parts = [_grid(x, y, width, height)]
@@ -76,18 +78,26 @@ def scatter(points: Sequence[Point], reference: float) -> str:
     parts.append(
         _text((x.start + x.end) / 2, height - 8, f"median latency on this workstation, {unit}", "axis", "middle")
     )
-    parts.append(_turned(14, (y.start + y.end) / 2, "accuracy, %"))
-    line = y.at(100 * reference)
+    parts.append(_turned(14, (y.start + y.end) / 2, f"{metric}, %" if shares else metric))
+    line = y.at(scale * reference)
     parts.append(f'<line class="reference" x1="{x.start}" x2="{x.end}" y1="{line:.1f}" y2="{line:.1f}"/>')
-    parts.append(_text(x.start + 6, line - 6, f"as given, in float: {reference:.1%}", "note", "start"))
+    parts.append(
+        _text(
+            x.start + 6,
+            line - 6,
+            f"as given, in float: {f'{reference:.1%}' if shares else f'{reference:.4g}'}",
+            "note",
+            "start",
+        )
+    )
     taken: list[tuple[float, float]] = [(x.start + 70, line - 6)]
     for point in sorted(points, key=lambda one: -one.measured.quality.compiled):
         timing = point.measured.timing
-        px, py = x.at(timing.ms * factor), y.at(100 * point.measured.quality.compiled)
+        px, py = x.at(timing.ms * factor), y.at(scale * point.measured.quality.compiled)
         parts.append(_line("whisker", x.at(timing.low * factor), x.at(timing.high * factor), py))
         parts.append(_mark(px, py, point))
         parts.append(_label(px, py, point, width, taken))
-    return _svg(width, height, "Accuracy against latency of every candidate", parts)
+    return _svg(width, height, "Quality against latency of every candidate", parts)
 
 
 def intervals(points: Sequence[Point], max_drop: float) -> str:
@@ -104,21 +114,19 @@ def intervals(points: Sequence[Point], max_drop: float) -> str:
     parts += [_text(x.at(t), bottom + 16, f"{t:+g}" if round(t, 9) else "0", "tick", "middle") for t in x.ticks()]
     parts.append(f'<line class="zero" x1="{zero:.1f}" x2="{zero:.1f}" y1="24" y2="{bottom}"/>')
     parts.append(_text(min(allowed, width - 24), 16, f"allowed: {100 * max_drop:g}", "note", "middle"))
-    parts.append(
-        _text((x.start + x.end) / 2, height - 4, "accuracy lost against the float model, points", "axis", "middle")
-    )
+    parts.append(_text((x.start + x.end) / 2, height - 4, "lost against the float model, points", "axis", "middle"))
     for at, point in enumerate(points):
         quality, py = point.measured.quality, 24 + row * (at + 0.5)
         left, right = x.at(100 * quality.ci95[0]), x.at(100 * quality.ci95[1])
         parts.append(_text(156, py + 4, point.name, "label strong" if point.chosen else "label", "end"))
         parts.append(f'<line class="interval {_colour(point)}" x1="{left:.1f}" x2="{right:.1f}" y1="{py}" y2="{py}"/>')
         parts.append(_mark(x.at(100 * quality.drop), py, point))
-    return _svg(width, height, "Accuracy lost by every candidate, with 95 % intervals", parts)
+    return _svg(width, height, "What every candidate lost, with 95 % intervals", parts)
 
 
 def by_class(rows: Sequence[ClassRow]) -> str:
     """Accuracy of each class, float and compiled, joined by a line that shows who lost. Empty for very many classes."""
-    if len(rows) > CELL_CLASSES:
+    if not 0 < len(rows) <= CELL_CLASSES:
         return ""
     row, width, left = 26, 560, 30 + 7 * min(16, max(len(one.name) for one in rows))
     bottom = 22 + row * len(rows)
@@ -145,7 +153,7 @@ def _short(label: str) -> str:
 def confusion(counts: Counts, labels: Sequence[str]) -> str:
     """True class down, decided class across; shade is the share of the true class. Empty for very many classes."""
     classes = len(labels)
-    if classes > CELL_CLASSES:
+    if not 0 < classes <= CELL_CLASSES:
         return ""
     side = max(22, min(64, 480 // classes))
     longest = max(len(label) for label in labels)

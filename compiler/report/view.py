@@ -8,13 +8,24 @@ from datetime import UTC, datetime
 import msgspec
 import numpy as np
 
-from compiler.choose import MIN_AGREEMENT, points
+from compiler.budget import Clause, milliseconds, points, upper95
+from compiler.choose import MIN_AGREEMENT
+from compiler.measure import Measured
 from compiler.report import charts
 from compiler.result import Compiled
-from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput
+from compiler.summary import value
+from edge.manifest import ImageInput, InputContract, Manifest, SeriesInput, TensorInput
 
 FLIPS_SHOWN = 24
 THUMB_PIXELS = 112
+METRIC_TITLES = {
+    "accuracy": "Accuracy",
+    "top5": "Top-5 accuracy",
+    "auc": "AUC",
+    "f1": "F1",
+    "mae": "Mean abs. error",
+    "correlation": "Correlation",
+}
 RUNTIME_TITLES = {"litert": "LiteRT", "onnxruntime": "ONNX Runtime", "tflite-runtime": "tflite-runtime"}
 
 
@@ -36,10 +47,16 @@ class CandidateRow:
     dtype: str
     state: str
     size: str
-    accuracy: str
+    value: str
+    measured_on: str
     drop: str
     interval: str
+    bound: str
     agreement: str
+    figures: str
+    """Beside the metric: SQNR, correlation and so on."""
+    predicted: str
+    """On the target's core; empty where nobody can say."""
     latency: str
     spread: str
     reason: str
@@ -68,12 +85,26 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One of the three parts of the samples; `share` in percent, for the width of its bar."""
+
+    name: str
+    samples: int
+    share: float
+    does: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Everything the template needs."""
 
     title: str
     subtitle: str
+    runs: str
     verdict: str
+    clauses: Sequence[Clause]
+    parts: Sequence[Part]
+    metric: str
     sentence: str
     warnings: Sequence[str]
     tiles: Sequence[Tile]
@@ -85,6 +116,8 @@ class View:
     confusion_note: str
     flips: Sequence[Flip]
     flips_total: int
+    decides: bool
+    """A regression decides nothing that could change."""
     judged: str
     steps: Sequence[Fact]
     contract_json: str
@@ -106,18 +139,23 @@ def view_of(compiled: Compiled) -> View:
     shown = [charts.Point(name, one, chosen) for name, one, chosen in zip(names, compiled.measured, taken, strict=True)]
     return View(
         title=f"{manifest.name} {manifest.version}",
-        subtitle=f"{compiled.target.title} · {len(manifest.labels)} classes",
-        verdict=f"{main.candidate.dtype} on {_title(main.candidate.runtime)}",
+        subtitle=f"{compiled.target.title} · {_what(manifest)} · {quality.metric}",
+        runs=f"{main.candidate.dtype} on {_title(main.candidate.runtime)}",
+        verdict=compiled.judgement.verdict,
+        clauses=[Clause(one.promise, one.verdict, _sentence(one.sentence)) for one in compiled.judgement.clauses],
+        parts=_parts(compiled),
+        metric=quality.metric,
         sentence=_sentence(compiled.choice.sentence),
         warnings=compiled.warnings,
         tiles=_tiles(compiled),
         candidates=[_row(compiled, index) for index in _table_order(compiled)],
-        scatter=charts.scatter(shown, quality.reference),
+        scatter=charts.scatter(shown, quality.metric, quality.reference),
         intervals=charts.intervals(shown, float(manifest.provenance.recipe["max_drop"])),
-        confusion=charts.confusion(_confusion(compiled), manifest.labels),
+        confusion=charts.confusion(_confusion(compiled), compiled.report_part.classes),
         by_class=charts.by_class(_by_class(compiled)),
-        confusion_note=f"{quality.samples} held-out samples, decided by the compiled model.",
+        confusion_note=f"{quality.samples} samples of the report part, decided by the compiled model.",
         flips=_flips(compiled),
+        decides=manifest.task != "regress",
         flips_total=int((compiled.reference.predicted != compiled.judged.scores.predicted).sum()),
         judged=f"{compiled.judged.candidate.dtype} on {_title(compiled.judged.candidate.runtime)}",
         steps=_steps(manifest.input),
@@ -127,8 +165,8 @@ def view_of(compiled: Compiled) -> View:
         skipped=[Fact(f"{one.dtype} on {_title(one.runtime)}", one.reason) for one in compiled.skipped],
         provenance=_provenance(compiled),
         samples_note=(
-            f"{len(compiled.samples)} samples, split by a hash of their content: {len(compiled.split.calibration)} "
-            f"calibrated, {quality.samples} were held out and measured. Duplicates lie on one side."
+            f"{sum(part.samples for part in _parts(compiled))} samples, split by a hash of their content. "
+            "Copies lie in one part; there is no seed."
         ),
         host=main.timing.core,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -144,14 +182,17 @@ def _tiles(compiled: Compiled) -> list[Tile]:
         if floats and max(floats) > 1.05 * size
         else "the float model's size"
     )
-    proved = quality.ci95[1] <= float(compiled.manifest.provenance.recipe["max_drop"])
     return [
-        Tile("Accuracy", f"{quality.compiled:.1%}", f"float {quality.reference:.1%}, n = {quality.samples}"),
+        Tile(
+            METRIC_TITLES[quality.metric],
+            value(quality.metric, quality.compiled),
+            f"float {value(quality.metric, quality.reference)}, n = {quality.samples}",
+        ),
         Tile(
             "Drop",
             points(quality.drop).replace(" points", " pt"),
-            f"95 % interval {100 * quality.ci95[0]:+.2f} to {100 * quality.ci95[1]:+.2f}",
-            "good" if proved else "doubt",
+            f"at most {100 * upper95(main):.2f} with 95 % confidence",
+            "good" if compiled.judgement.drop.verdict == "kept" else "doubt",
         ),
         Tile(
             "Same decision",
@@ -181,10 +222,14 @@ def _row(compiled: Compiled, index: int) -> CandidateRow:
         dtype=one.candidate.dtype,
         state="runs" if index == choice.main else "fallback" if index == choice.fallback else "",
         size=_bytes(len(one.candidate.data)),
-        accuracy=f"{quality.compiled:.2%}",
+        value=value(quality.metric, quality.compiled),
+        measured_on="" if compiled.proved(one) else "on the select part",
         drop=f"{100 * quality.drop:+.2f}",
         interval=f"{100 * quality.ci95[0]:+.2f} to {100 * quality.ci95[1]:+.2f}",
+        bound=f"{100 * upper95(one):+.2f}",
         agreement=f"{quality.agreement:.2%}",
+        figures=_figures(one),
+        predicted=milliseconds(one.predicted) if one.predicted else "",
         latency=_ms(timing.ms),
         spread=f"{_ms(timing.low)} to {_ms(timing.high)}",
         reason=_sentence(choice.reasons[index]),
@@ -192,18 +237,43 @@ def _row(compiled: Compiled, index: int) -> CandidateRow:
     )
 
 
+def _figures(one: Measured) -> str:
+    shown = []
+    for figure in one.compared.figures:
+        number = "exact" if figure.value is None and figure.unit == "dB" else "unknown"
+        if figure.value is not None:
+            number = f"{figure.value:.1f} {figure.unit}" if figure.unit else f"{figure.value:.4f}"
+        shown.append(f"{figure.name} {number}")
+    return ", ".join(shown)
+
+
+def _parts(compiled: Compiled) -> list[Part]:
+    parts = compiled.split
+    named = (
+        ("Calibrate", parts.calibrate, "sets the ranges of int8"),
+        ("Select", parts.select, "chooses the candidate"),
+        ("Report", parts.report, "proves; it never chose anything"),
+    )
+    total = sum(len(indices) for _, indices, _ in named)
+    return [Part(name, len(indices), 100 * len(indices) / total, does) for name, indices, does in named]
+
+
+def _what(manifest: Manifest) -> str:
+    return f"{len(manifest.labels)} classes" if manifest.task == "classify" else manifest.task
+
+
 def _confusion(compiled: Compiled) -> "charts.Counts":
-    classes = len(compiled.manifest.labels)
-    truth = compiled.samples.labels[list(compiled.split.held_out)]
+    classes = len(compiled.report_part.classes)
+    truth = compiled.report_part.labels
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (truth, compiled.main.scores.predicted), 1)
     return counts
 
 
 def _by_class(compiled: Compiled) -> list[charts.ClassRow]:
-    truth = compiled.samples.labels[list(compiled.split.held_out)]
+    truth = compiled.report_part.labels
     rows = []
-    for index, name in enumerate(compiled.manifest.labels):
+    for index, name in enumerate(compiled.report_part.classes):
         of_class = truth == index
         if of_class.any():
             before = float(compiled.reference.correct[of_class].mean())
@@ -213,21 +283,21 @@ def _by_class(compiled: Compiled) -> list[charts.ClassRow]:
 
 
 def _flips(compiled: Compiled) -> list[Flip]:
-    labels = compiled.manifest.labels
+    labels = compiled.report_part.classes
     before, after = compiled.reference.predicted, compiled.judged.scores.predicted
     flips = []
     for at in np.flatnonzero(before != after)[:FLIPS_SHOWN]:
-        index = compiled.split.held_out[at]
-        truth = int(compiled.samples.labels[index])
+        index = int(at)
+        truth = int(compiled.report_part.labels[index])
         outcome = "lost" if before[at] == truth else "gained" if after[at] == truth else "wrong either way"
         flips.append(
             Flip(
-                where=compiled.samples.where[index],
+                where=compiled.report_part.where[index],
                 truth=labels[truth],
                 reference=labels[int(before[at])],
                 compiled=labels[int(after[at])],
                 outcome=outcome,
-                picture=_thumbnail(compiled, index) if compiled.samples.pictures else "",
+                picture=_thumbnail(compiled, index) if compiled.report_part.pictures else "",
             )
         )
     return flips
@@ -237,7 +307,7 @@ def _thumbnail(compiled: Compiled, index: int) -> str:
     """Return the picture as a small PNG in a data: URL; enlarged without smoothing, so that pixels can be seen."""
     import cv2
 
-    picture = compiled.samples.raw(index)
+    picture = compiled.report_part.raw(index)
     scale = THUMB_PIXELS / max(picture.shape[:2])
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)

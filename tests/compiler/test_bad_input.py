@@ -74,7 +74,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], int, str]] = {
     "one class only": (lambda folder: saved(folder, x=x(), y=np.zeros(60, int)), 8, "of one class, '0'"),
     "NaN in the data": (nan_in_data, 8, "sample 17 holds NaN"),
     "labels out of range": (lambda folder: saved(folder, x=x(), y=np.arange(60) % 4), 8, "not in 0..2"),
-    "too few samples": (lambda folder: saved(folder, x=x(20), y=np.arange(20) % 3), 8, "20 samples leave 14"),
+    "too few samples": (lambda folder: saved(folder, x=x(20), y=np.arange(20) % 3), 8, "20 samples leave 12 to prove"),
 }
 
 REAL = {"missing data", "empty data", "shape that does not fit", "one class only", "NaN in the data"}

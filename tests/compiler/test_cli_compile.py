@@ -27,9 +27,14 @@ def test_json_is_one_object_on_stdout_and_people_are_told_on_stderr(
     assert (tmp_path / "colour-1.edge").stat().st_size == result["size_bytes"]
     assert (tmp_path / "colour-1.report" / "report.html").is_file()
     assert result["chosen"]["runtime"] == "onnxruntime"
-    assert set(result["quality"]) == {"metric", "float", "compiled", "drop", "ci95", "agreement", "samples"}
+    assert set(result["quality"]) == {
+        "metric", "float", "compiled", "drop", "ci95", "upper95", "agreement", "samples", "verdict",
+    }  # fmt: skip
+    assert result["contract"]["verdict"] == result["quality"]["verdict"] == "unproven"
+    assert result["samples"] == {"calibrate": 24, "select": 24, "report": 72}
     assert all({"core", "runtime", "kind", "ms", "low", "high"} <= set(one) for one in result["latency"])
-    assert "only 84 held-out samples" in done.stderr
+    assert "only 72 samples to prove with" in done.stderr
+    assert "warning: unproven: accuracy drops by" in done.stderr
 
     words = ("evaluate", "colour-1.edge", "--data", colour_pictures)
     evaluated = json.loads(edge(*words, "--json", cwd=tmp_path).stdout)
@@ -60,3 +65,31 @@ def test_a_share_is_read_with_or_without_a_percent_sign(text: str, value: float)
 def test_what_is_no_share_is_refused(text: str) -> None:
     with pytest.raises(BadArgumentError, match="is no share"):
         share(text)
+
+
+def test_a_budget_that_cannot_be_kept_ends_with_its_code_the_options_and_no_bundle(
+    tmp_path: Path, colour_model: Path, colour_pictures: Path
+) -> None:
+    words = ("compile", colour_model, "--target", "raspberrypi4", "--data", colour_pictures, "--json")
+    done = edge(*words, "--max-drop", "1%", cwd=tmp_path)
+    assert done.returncode == 5
+    answer = json.loads(done.stdout)
+    assert answer["error"] == "BudgetUnprovenError"
+    assert any("--max-drop" in option for option in answer["options"])
+    assert "  or:  " in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+    done = edge(*words, "--max-drop", "1%", "--accept-unproven", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["quality"]["verdict"] == "unproven"
+    assert "budget    unproven: at most" in edge("inspect", "colour-1.edge", cwd=tmp_path).stdout
+
+
+def test_a_time_is_no_promise_where_nobody_can_predict_it(
+    tmp_path: Path, colour_model: Path, colour_pictures: Path
+) -> None:
+    words = ("compile", colour_model, "--target", "raspberrypi4", "--data", colour_pictures)
+    done = edge(*words, "--max-ms", "30", cwd=tmp_path)
+    assert done.returncode == 5
+    assert "nobody can say how long it takes" in done.stderr
+    assert edge(*words, "--max-ms", "-1", cwd=tmp_path).returncode == 2

@@ -58,7 +58,7 @@ def test_a_picture_of_which_two_do_not_fit_is_refused_with_the_largest_that_does
 
 
 def statistics(*shape: int) -> InputStatistics:
-    return InputStatistics(np.zeros(shape, np.float32), np.ones(shape, np.float32), -1.0, 1.0)
+    return InputStatistics(np.zeros(shape, np.float32), np.ones(shape, np.float32), -1.0, 1.0, 100)
 
 
 def test_the_pool_of_large_inputs_is_smaller_and_the_same_on_every_run() -> None:

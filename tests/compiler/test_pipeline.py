@@ -1,5 +1,6 @@
 """The whole compile, on a small ONNX model and pictures."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from compiler.evaluate import evaluate_bundle
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
+from compiler.read_data import open_data
 from compiler.result import Compiled
+from compiler.split import split
 from edge import console
 from edge.bundle import open_bundle
 from edge.errors import BadModelError, EdgeError, TargetUnsupportedError, UnknownTargetError
@@ -36,7 +39,7 @@ def test_the_bundle_holds_what_was_measured(compiled: Compiled) -> None:
     assert manifest == compiled.manifest
     assert manifest.labels == ("blue", "green", "red")
     assert isinstance(manifest.input, ImageInput)
-    assert manifest.quality.samples == len(compiled.split.held_out) == 84
+    assert manifest.quality.samples == len(compiled.split.report) == 72
     assert manifest.quality.agreement > 0.9
     assert manifest.latency == ()  # nothing that was timed goes to a device
     assert {variant.runtime for variant in manifest.variants} == {"onnxruntime"}
@@ -54,8 +57,8 @@ def test_every_variant_reproduces_the_golden_samples(compiled: Compiled) -> None
 
 def test_synthetic_golden_samples_are_none_of_the_data(compiled: Compiled) -> None:
     golden = open_bundle(compiled.bundle).golden.input
-    for index in range(len(compiled.samples)):
-        picture = compiled.samples.raw(index)[..., ::-1].transpose(2, 0, 1) / 255
+    for index in range(len(compiled.report_part)):
+        picture = compiled.report_part.raw(index)[..., ::-1].transpose(2, 0, 1) / 255
         assert np.abs(golden - picture).mean(axis=(1, 2, 3)).min() > 0.02
 
 
@@ -64,15 +67,16 @@ def test_golden_samples_come_from_the_data_only_when_asked(
 ) -> None:
     result = compile_to(tmp_path, colour_model, colour_pictures, golden_from_data=True)
     golden = open_bundle(result.bundle).golden.input
-    pictures = [result.samples.raw(i)[..., ::-1].transpose(2, 0, 1) / 255 for i in range(len(result.samples))]
+    everything = open_data(colour_pictures)
+    pictures = [everything.read(i)[..., ::-1].transpose(2, 0, 1) / 255 for i in range(len(everything.tags))]
     assert all(min(float(np.abs(x - picture).max()) for picture in pictures) < 1e-6 for x in golden)
     assert result.manifest.provenance.recipe["golden"] == "from the data"
 
 
-def test_the_baseline_counts_the_held_out_decisions(compiled: Compiled) -> None:
+def test_the_baseline_counts_the_decisions_of_the_report_part(compiled: Compiled) -> None:
     baseline = open_bundle(compiled.bundle).baseline
     assert baseline.labels.tolist() == np.bincount(compiled.main.scores.predicted, minlength=3).tolist()
-    assert baseline.scores.sum() == 84
+    assert baseline.scores.sum() == 72
     assert baseline.input_mean.shape == (3,)
 
 
@@ -101,9 +105,9 @@ def test_evaluating_the_bundle_finds_the_same_accuracy_again(compiled: Compiled,
     evaluation = evaluate_bundle(compiled.bundle, colour_pictures, label_column="label", stage=console.progress)
     assert [one.variant.dtype for one in evaluation.variants] == [v.dtype for v in compiled.manifest.variants]
     by_dtype = {one.variant.dtype: one for one in evaluation.variants}
-    held_out = list(compiled.split.held_out)
+    report = list(compiled.split.report)
     reference = next(one for one in compiled.measured if one.candidate.dtype == "float32")
-    assert (by_dtype["float32"].scores.predicted[held_out] == reference.scores.predicted).all()
+    assert (by_dtype["float32"].scores.predicted[report] == reference.scores.predicted).all()
     assert by_dtype["float32"].agreement == 1.0
 
 
@@ -134,7 +138,7 @@ def test_a_wrong_colour_order_is_warned_of_by_naming_the_contract_first(
         warn=heard.append,
     )
     assert any("check the input contract (colour BGR" in warning for warning in heard)
-    assert any("only 84 held-out samples" in warning for warning in heard)
+    assert any("only 72 samples to prove with" in warning for warning in heard)
 
 
 def test_nothing_is_written_when_no_candidate_is_good_enough(
@@ -149,4 +153,32 @@ def test_nothing_is_written_when_no_candidate_is_good_enough(
 def test_the_manifest_says_with_what_it_was_made(compiled: Compiled) -> None:
     provenance = compiled.manifest.provenance
     assert {"edgewright", "onnx", "onnxruntime", "numpy"} <= provenance.tools.keys()
-    assert provenance.recipe["calibration"].startswith("36 samples")
+    assert provenance.recipe["calibration"].startswith("24 samples")
+
+
+def colour_arrays(folder: Path, *, report_labels_turned: bool) -> Path:
+    """Arrays of the model's own shape, of three classes; the labels of the report part may all be wrong."""
+    rng = np.random.default_rng(3)
+    y = np.arange(150) % 3
+    x = rng.random((150, 3, 8, 8), np.float32)
+    x[np.arange(150), 2 - y] += 0.1 + 0.1 * rng.random((150, 1, 1), np.float32)
+    if report_labels_turned:
+        report = list(split([hashlib.sha256(one.tobytes()).digest() for one in x]).report)
+        y[report] = (y[report] + 1) % 3
+    np.savez(folder / "d.npz", x=x, y=y)
+    return folder / "d.npz"
+
+
+def test_the_report_part_changes_the_verdict_and_never_the_choice(tmp_path: Path, colour_model: Path) -> None:
+    results = []
+    for turned in (False, True):
+        folder = tmp_path / str(turned)
+        folder.mkdir()
+        model = Path(shutil.copy(colour_model, folder / "plain.onnx"))
+        results.append(compile_to(folder, model, colour_arrays(folder, report_labels_turned=turned)))
+    right, wrong = results
+    assert right.choice == wrong.choice
+    assert right.split == wrong.split
+    assert [v.sha256 for v in right.manifest.variants] == [v.sha256 for v in wrong.manifest.variants]
+    assert right.main.quality.reference > 0.8
+    assert wrong.main.quality.reference < 0.2

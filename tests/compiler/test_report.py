@@ -66,8 +66,10 @@ def test_the_page_says_what_was_chosen_why_and_why_not_the_others(compiled: Comp
     text = re.sub(r"<[^>]+>", "", page)
     for reason in compiled.choice.reasons:
         assert reason.removeprefix("not ")[1:] in text
-    assert f"{compiled.main.quality.compiled:.1%}" in text
-    assert "95 % interval" in text
+    assert f"{compiled.main.quality.compiled:.2%}" in text
+    assert "at most" in text
+    assert f"unproven: {compiled.main.candidate.dtype}" in text
+    assert all(f"{name} {count}" in text for name, count in (("Calibrate", 24), ("Select", 24), ("Report", 72)))
     assert compiled.manifest.provenance.source_sha256 in text
     assert "0.00392157" in text  # the input contract's scale
 
@@ -76,13 +78,13 @@ def test_changed_decisions_are_shown_with_their_pictures(compiled: Compiled, pag
     changed = np.flatnonzero(compiled.reference.predicted != compiled.judged.scores.predicted)
     assert page.count("data:image/png;base64,") == min(24, len(changed))
     for at in changed:
-        assert compiled.samples.where[compiled.split.held_out[at]] in page
+        assert compiled.report_part.where[at] in page
 
 
 def test_report_json_is_what_json_prints(compiled: Compiled) -> None:
     report = json.loads((compiled.report / "report.json").read_text())
     assert report["chosen"] == {"runtime": "onnxruntime", "dtype": compiled.main.candidate.dtype}
-    assert set(report["quality"]) == {"metric", "float", "compiled", "drop", "ci95", "agreement", "samples"}
+    assert {"metric", "float", "compiled", "drop", "ci95", "upper95", "agreement", "samples"} < set(report["quality"])
     assert {one["kind"] for one in report["latency"]} == {"measured"}
     assert len(report["candidates"]) == 2
 

@@ -1,0 +1,51 @@
+"""Do the calibration samples look like those that the model is judged by? Ranges set on other data clip or waste."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.measure import InputStatistics
+
+SHIFT = 0.5
+"""Of a standard deviation, between the two means of a channel. Source: J. Cohen, "Statistical Power Analysis for the
+Behavioral Sciences", 1988: 0.5 is a medium effect, visible to the naked eye."""
+SPREAD = 1.5
+"""Between the two standard deviations of a channel: half a bit of an int8 range."""
+SURE = 3.0
+"""Standard errors by which a difference must exceed what samples this few differ by anyway."""
+
+
+def judge_likeness(calibration: InputStatistics, evaluation: InputStatistics, axis: int) -> tuple[str, ...]:
+    """Warn if mean or spread of an input channel differ between the two parts by more than SHIFT or SPREAD.
+
+    Args:
+        calibration: inputs that set the ranges.
+        evaluation: inputs of the same kind that the model is judged by.
+        axis: of a sample's channels.
+
+    """
+    (mean_c, std_c), (mean_e, std_e) = calibration.per_channel(axis), evaluation.per_channel(axis)
+    unit = np.maximum(std_e, 1e-6 * max(abs(evaluation.low), abs(evaluation.high), 1e-6))
+    noise = SURE * np.sqrt(1 / calibration.samples + 1 / evaluation.samples)
+    shift = np.abs(mean_c - mean_e) / unit
+    ratio = _ratio(np.maximum(std_c, 1e-6 * unit), unit)
+    worst = int(np.argmax(shift))
+    if shift[worst] > max(SHIFT, noise):
+        return (
+            f"calibration data do not look like the evaluation data: the mean of input channel {worst} is "
+            f"{mean_c[worst]:.3g} there and {mean_e[worst]:.3g} here, {shift[worst]:.1f} standard deviations apart "
+            f"({SHIFT:g} are usual); give more samples, of every situation",
+        )
+    widest = int(np.argmax(ratio))
+    if ratio[widest] > SPREAD * (1 + noise):
+        return (
+            f"calibration data do not look like the evaluation data: input channel {widest} spreads by "
+            f"{std_c[widest]:.3g} there and {std_e[widest]:.3g} here ({SPREAD:g} times is usual); "
+            "give more samples, of every situation",
+        )
+    return ()
+
+
+def _ratio(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The larger by the smaller, element by element."""
+    ratio: NDArray[np.float32] = np.maximum(one, other) / np.minimum(one, other)
+    return ratio
