@@ -1,24 +1,32 @@
 """Every form of the model that could go into the bundle: the main path from a loaded source to compiled files."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from compiler.export import FORMATS
 from compiler.load import SourceModel, load_model
+from compiler.plan import Effort, Plan, plans, runtimes_for
+from compiler.quantize.workbench import Calibration, Workbench
 from edge.errors import BadModelError, MissingExtraError
-from edge.manifest import RuntimeName, TensorSpec, Variant
+from edge.manifest import Precision, RuntimeName, Variant
 from edge.target import Target
 
-__all__ = ["Calibration", "Candidate", "Progress", "Skipped", "SourceModel", "build_candidates", "load_model"]
+__all__ = [
+    "Builder",
+    "Calibration",
+    "Candidate",
+    "Progress",
+    "Skipped",
+    "SourceModel",
+    "build",
+    "build_candidates",
+    "load_model",
+]
 
-Precision = Literal["float32", "int8"]
-Calibration = Callable[[], Iterator[NDArray[np.float32]]]
-"""Each call starts anew and yields samples of the model's input shape, batch 1 included, in a fixed order."""
 Progress = Callable[[str], None]
 """Called with a few words at the start of each step."""
 
@@ -37,6 +45,8 @@ class Candidate:
     variant: Variant
     note: str
     """For people: what is special about this candidate; empty if nothing is."""
+    plan: Plan | None = None
+    """How it was made; `str(plan)` is its recipe. None: it was packed as it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +58,80 @@ class Skipped:
     reason: str
 
 
+class Builder:
+    """Builds any number of plans of one model: each format is exported, checked and observed once."""
+
+    def __init__(self, model: SourceModel, calibration: Calibration, progress: Progress = lambda _step: None) -> None:
+        self._model, self._calibration, self._progress = model, calibration, progress
+        self._floats: dict[RuntimeName, Candidate] = {}
+        self._benches: dict[RuntimeName, Workbench] = {}
+
+    def build(self, plan: Plan) -> Candidate:
+        """Build one file; its float form was checked against the source.
+
+        Raises: BadModelError; MissingExtraError.
+        """
+        if self._model.quantized:
+            return self._untouched(plan.runtime)
+        as_float = self._float(plan.runtime)
+        if plan.precision == "float32":
+            return as_float
+        self._progress(f"quantizing for {plan.runtime}: {plan.precision}")
+        made = self.bench(plan.runtime).make(plan)
+        return _candidate(plan.runtime, plan.precision, made.content, note=made.note, plan=plan)
+
+    def bench(self, runtime: RuntimeName) -> Workbench:
+        """Return the workbench of one runtime's format, for sensitivity and explanations, too."""
+        if runtime not in self._benches:
+            as_float = self._float(runtime)
+            self._benches[runtime] = Workbench(as_float.data, Plan(runtime).file_format, self._calibration)
+        return self._benches[runtime]
+
+    def _float(self, runtime: RuntimeName) -> Candidate:
+        if runtime not in self._floats:
+            self._progress(f"exporting for {runtime}")
+            plan = Plan(runtime)
+            content = FORMATS[plan.file_format].export(self._model)
+            as_float = _candidate(runtime, "float32", content, note=self._model.note, plan=plan)
+            check_parity(self._model, as_float, self._calibration)
+            self._floats[runtime] = as_float
+        return self._floats[runtime]
+
+    def _untouched(self, runtime: RuntimeName) -> Candidate:
+        """Return a source that is quantized already, as it is."""
+        return _candidate(runtime, "int8", self._model.payload, note="quantized by its maker", plan=None)
+
+
+def build(model: SourceModel, plan: Plan, calibration: Calibration) -> Candidate:
+    """Build one plan. For several of one model, a `Builder` saves exporting and observing again.
+
+    Raises: BadModelError; MissingExtraError.
+    """
+    return Builder(model, calibration).build(plan)
+
+
 def build_candidates(
-    model: SourceModel, *, calibration: Calibration, target: Target, progress: Progress
+    model: SourceModel,
+    *,
+    calibration: Calibration,
+    target: Target,
+    progress: Progress,
+    effort: Effort = "quick",
 ) -> tuple[list[Candidate], list[Skipped]]:
-    """Build float and int8 files for every runtime of `target` that the source can reach, the preferred runtime first.
+    """Build every plan for `target`, the preferred runtime first; a quantized source as it is.
 
     Raises: BadModelError if nothing could be built; its text is the reason of the first failure.
     """
+    builder = Builder(model, calibration, progress)
     built: list[Candidate] = []
     skipped: list[Skipped] = []
     failure: BadModelError | MissingExtraError | None = None
-    for runtime in _runtimes(model, target):
+    for plan in _ordered(model, target, effort):
         try:
-            for candidate in _build(model, runtime, calibration, target, progress):
-                built.append(candidate)  # noqa: PERF402  what was built before a failure stays
+            built.append(builder.build(plan))
         except (BadModelError, MissingExtraError) as exc:
             failure = failure or exc
-            done = [one.dtype for one in built if one.runtime == runtime]
-            skipped += [Skipped(runtime, dtype, exc.problem) for dtype in _precisions(target) if dtype not in done]
+            skipped.append(Skipped(plan.runtime, plan.precision, exc.problem))
     if not built:
         raise failure or BadModelError(
             f"{target.name} runs {', '.join(target.runtimes)}, and a {model.kind} model reaches none of them",
@@ -74,61 +140,27 @@ def build_candidates(
     return built, skipped
 
 
-def _runtimes(model: SourceModel, target: Target) -> list[RuntimeName]:
-    """One runtime for each file format that the source can become, in the target's order of preference."""
-    chosen: dict[str, RuntimeName] = {}
-    for runtime in target.runtimes:
-        file_format = "onnx" if runtime == "onnxruntime" else "tflite"
-        if model.kind in {"torch", file_format}:
-            chosen.setdefault(file_format, runtime)
-    return list(chosen.values())
-
-
-def _precisions(target: Target) -> list[Precision]:
-    wanted: tuple[Precision, ...] = ("float32", "int8")
-    return [dtype for dtype in wanted if dtype in target.dtypes]
-
-
-def _build(
-    model: SourceModel, runtime: RuntimeName, calibration: Calibration, target: Target, progress: Progress
-) -> Iterator[Candidate]:
-    """Yield the float candidate, checked against the source, then the int8 one; a quantized source as it is.
-
-    Raises: BadModelError; MissingExtraError.
-    """
-    from compiler.export import FORMATS
-
-    file_format = FORMATS["onnx" if runtime == "onnxruntime" else "tflite"]
+def _ordered(model: SourceModel, target: Target, effort: Effort) -> list[Plan]:
+    """Return the plans runtime by runtime; one for each format of a source that is quantized already."""
+    runtimes = runtimes_for(model.kind, target)
     if model.quantized:
-        yield _candidate(runtime, "int8", model.payload, file_format.describe(model.payload), "quantized by its maker")
-        return
-    progress(f"exporting for {runtime}")
-    content = file_format.export(model)
-    as_float = _candidate(runtime, "float32", content, file_format.describe(content), model.note)
-    check_parity(model, as_float, calibration)
-    precisions = _precisions(target)
-    if "float32" in precisions:
-        yield as_float
-    if "int8" in precisions:
-        progress(f"quantizing for {runtime}")
-        content, note = file_format.quantize(content, calibration, target)
-        yield _candidate(runtime, "int8", content, file_format.describe(content), note)
+        return [Plan(runtime, "int8") for runtime in runtimes]
+    return sorted(plans(model.kind, target, effort), key=lambda plan: runtimes.index(plan.runtime))
 
 
-def _candidate(
-    runtime: RuntimeName, dtype: Precision, data: bytes, specs: tuple[TensorSpec, tuple[TensorSpec, ...]], note: str
-) -> Candidate:
-    ending = "onnx" if runtime == "onnxruntime" else "tflite"
+def _candidate(runtime: RuntimeName, dtype: Precision, data: bytes, *, note: str, plan: Plan | None) -> Candidate:
+    file_format = "onnx" if runtime == "onnxruntime" else "tflite"
+    specs = FORMATS[Plan(runtime).file_format].describe(data)
     variant = Variant(
         runtime=runtime,
         dtype=dtype,
-        file=f"model-{dtype}.{ending}",
+        file=f"model-{dtype}.{file_format}",
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
         input=specs[0],
         outputs=specs[1],
     )
-    return Candidate(runtime, dtype, data, variant, note)
+    return Candidate(runtime, dtype, data, variant, note, plan)
 
 
 def check_parity(model: SourceModel, candidate: Candidate, calibration: Calibration) -> None:

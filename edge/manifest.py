@@ -12,6 +12,9 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 """64 lower-case hex digits; `$` alone would let a last line break through."""
 Name = Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
 Dtype = Literal["float32", "int8", "uint8"]
+Precision = Literal["float32", "float16", "int8-weights", "int8", "int16x8", "mixed"]
+"""Of weights and activations: float16 and int8-weights compute in float; int16x8 has int16 activations beside int8
+weights; mixed is int8 with some layers in float."""
 RuntimeName = Literal["litert", "onnxruntime", "tflite-runtime"]
 Size = Annotated[int, msgspec.Meta(ge=1, le=16384)]
 TaskName = Literal["classify", "anomaly", "regress"]
@@ -37,7 +40,7 @@ class Variant(Record, frozen=True, kw_only=True):
     """One compiled form of the model. The first variant of a manifest is the one that runs."""
 
     runtime: RuntimeName
-    dtype: Literal["float32", "int8"]
+    dtype: Precision
     """Of the weights and activations, not of the input."""
     file: str
     sha256: Sha256

@@ -12,7 +12,7 @@ from typing import Annotated
 import msgspec
 
 from edge.errors import UnknownTargetError
-from edge.manifest import Dtype, Name, Record, RuntimeName
+from edge.manifest import Name, Precision, Record, RuntimeName
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Source = Annotated[str, msgspec.Meta(min_length=8)]
@@ -39,7 +39,8 @@ class Target(Record, frozen=True, kw_only=True):
     core_count: Annotated[int, msgspec.Meta(ge=1)]
     runtimes: tuple[RuntimeName, ...]
     """In order of preference; empty when the CPU runs none of ours."""
-    dtypes: tuple[Dtype, ...]
+    dtypes: tuple[Precision, ...]
+    """Forms of a model that its kernels compute; `mixed` where both int8 and float32 are there."""
     ram_mib: Annotated[int, msgspec.Meta(ge=1)]
     """What a model and its buffers may use, not what is fitted."""
     npu: str | None = None

@@ -1,36 +1,77 @@
 """A loaded source becomes files that a device's runtime opens: one table row a file format."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.export import onnx_format, tflite_format
 from compiler.load.source import SourceModel
+from compiler.observe import Observations
+from compiler.observe.ranges import Range
+from compiler.plan import Format, Plan
+from compiler.quantize.layers import Constants, Network
 from edge.manifest import TensorSpec
 
-if TYPE_CHECKING:
-    from edge.target import Target
-
-Samples = Callable[[], Iterator[NDArray[np.float32]]]
 Specs = tuple[TensorSpec, tuple[TensorSpec, ...]]
+Tensors = Mapping[str, NDArray[np.float32]]
+Samples = Iterable[NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """The three verbs of a format."""
+    """The verbs of a format."""
 
     export: Callable[[SourceModel], bytes]
     """Source -> float file."""
-    quantize: Callable[[bytes, Samples, "Target"], tuple[bytes, str]]
-    """Float file -> int8 file, and a note for people."""
+    prepare: Callable[[bytes], bytes]
+    """Float file -> the float file that quantization starts from."""
+    read_network: Callable[[bytes], Network]
+    """Prepared file -> its layers and constants."""
+    write_constants: Callable[[bytes, Constants], bytes]
+    """Prepared file, other constants -> prepared file."""
+    observe: Callable[[bytes, Samples], Observations]
+    """Run samples through a prepared file."""
+    run: Callable[[bytes, Samples], Iterator[Tensors]]
+    """Yield every activation of any file, as real values, for each sample."""
+    quantize: Callable[[bytes, Mapping[str, Range], Plan], bytes]
+    """Prepared file, ranges -> integer file."""
+    quantize_one: Callable[[bytes, Mapping[str, Range], str], bytes]
+    """Prepared file, ranges, a layer -> a file in which that layer alone is int8."""
+    shrink: Callable[[bytes, Plan], bytes]
+    """Prepared file -> one with smaller weights that computes in float."""
     describe: Callable[[bytes], Specs]
     """File -> its input and outputs."""
+    note: Callable[[bytes, Plan], str]
+    """Compiled file -> a few words for people."""
 
 
-FORMATS: Mapping[str, FileFormat] = {
-    "onnx": FileFormat(onnx_format.export, onnx_format.quantize, onnx_format.describe),
-    "tflite": FileFormat(tflite_format.export, tflite_format.quantize, tflite_format.describe),
+FORMATS: Mapping[Format, FileFormat] = {
+    "onnx": FileFormat(
+        export=onnx_format.export,
+        prepare=onnx_format.prepare,
+        read_network=onnx_format.read_network,
+        write_constants=onnx_format.write_constants,
+        observe=onnx_format.observe_onnx,
+        run=onnx_format.run_onnx,
+        quantize=onnx_format.quantize,
+        quantize_one=onnx_format.quantize_one,
+        shrink=onnx_format.shrink,
+        describe=onnx_format.describe,
+        note=onnx_format.note,
+    ),
+    "tflite": FileFormat(
+        export=tflite_format.export,
+        prepare=tflite_format.prepare,
+        read_network=tflite_format.read_network,
+        write_constants=tflite_format.write_constants,
+        observe=tflite_format.observe_tflite,
+        run=tflite_format.run_tflite,
+        quantize=tflite_format.quantize,
+        quantize_one=tflite_format.quantize_one,
+        shrink=tflite_format.shrink,
+        describe=tflite_format.describe,
+        note=tflite_format.note,
+    ),
 }

@@ -1,17 +1,32 @@
-"""ONNX files: export, quantize, describe."""
+"""ONNX files: the verbs of `compiler.export.FileFormat`."""
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from compiler.load.source import SourceModel
-from edge.errors import BadModelError
+from compiler.observe.onnx_model import observe_onnx, run_onnx
+from compiler.observe.ranges import Range
+from compiler.plan import Plan
+from compiler.quantize.onnx_layers import read_network, write_constants
+from compiler.quantize.onnx_qdq import Codes, float_nodes, quantize_onnx
+from compiler.quantize.onnx_weights import halve_weights, quantize_weights
+from edge.errors import BadModelError, EdgeError
 from edge.manifest import Dtype, TensorSpec
 
-if TYPE_CHECKING:
-    from edge.target import Target
+__all__ = [
+    "describe",
+    "export",
+    "note",
+    "observe_onnx",
+    "prepare",
+    "quantize",
+    "quantize_one",
+    "read_network",
+    "run_onnx",
+    "shrink",
+    "write_constants",
+]
 
 _DTYPES: dict[str, Dtype] = {"FLOAT": "float32", "INT8": "int8", "UINT8": "uint8"}
 
@@ -26,24 +41,59 @@ def export(model: SourceModel) -> bytes:
     return export_onnx(model)
 
 
-def quantize(
-    content: bytes, samples: Callable[[], Iterator[NDArray[np.float32]]], target: "Target"
-) -> tuple[bytes, str]:
-    """Return the QDQ file: int8 weights per channel; activations uint8 on x86, int8 elsewhere.
+def prepare(content: bytes) -> bytes:
+    """Return the file itself: simplifying left it ready."""
+    return content
+
+
+def quantize(content: bytes, ranges: Mapping[str, Range], plan: Plan) -> bytes:
+    """Return the QDQ file of a plan.
 
     Raises: BadModelError.
     """
-    from compiler.quantize.onnx_int8 import quantize_onnx
+    codes: Codes = "int16" if plan.precision == "int16x8" else plan.activations
+    with _blamed():
+        return quantize_onnx(content, ranges, activations=codes, keep_float=plan.keep_float)
 
-    unsigned = target.arch.startswith("x86")
+
+def quantize_one(content: bytes, ranges: Mapping[str, Range], layer: str) -> bytes:
+    """Return a QDQ file in which one node alone is int8.
+
+    Raises: BadModelError.
+    """
+    with _blamed():
+        return quantize_onnx(content, ranges, activations="int8", only=[layer])
+
+
+def shrink(content: bytes, plan: Plan) -> bytes:
+    """Return the float file with float16 or int8 weights.
+
+    Raises: BadModelError.
+    """
+    with _blamed():
+        return halve_weights(content) if plan.precision == "float16" else quantize_weights(content)
+
+
+def note(content: bytes, plan: Plan) -> str:
+    """Say what computes in what."""
+    if plan.precision in {"float16", "int8-weights"}:
+        return f"{plan.precision.removesuffix('-weights')} weights, computed in float"
+    kind = "int16" if plan.precision == "int16x8" else plan.activations
+    kept = [name for name in float_nodes(content) if plan.keep_float]
+    left = f"; computed in float: {', '.join(kept)}" if kept else ""
+    return f"{kind} activations, int8 weights per channel; float input and output{left}"
+
+
+@contextmanager
+def _blamed() -> Iterator[None]:
+    """Turn what the quantizer raises (many types, for graphs that it does not understand) into a BadModelError."""
     try:
-        small = quantize_onnx(
-            content, input_name=describe(content)[0].name, samples=samples(), unsigned_activations=unsigned
-        )
-    except Exception as exc:  # the quantizer raises many types for graphs that it does not understand
+        yield
+    except EdgeError:
+        raise
+    except Exception as exc:
         problem = f"ONNX Runtime cannot quantize this model: {type(exc).__name__}: {exc}"
         raise BadModelError(problem, remedy="use the float variant, or simplify the network") from exc
-    return small, f"{'uint8' if unsigned else 'int8'} activations, int8 weights per channel; float input and output"
 
 
 def describe(content: bytes) -> tuple[TensorSpec, tuple[TensorSpec, ...]]:

@@ -8,7 +8,7 @@ from ai_edge_litert.tools import flatbuffer_utils
 from numpy.typing import NDArray
 
 from compiler.candidate import Candidate, SourceModel, build_candidates, load_model
-from compiler.quantize.tflite_int8 import SIGNATURE, float_operators, modernize
+from compiler.quantize.tflite_model import SIGNATURE, float_operators, modernize
 from edge.runtimes import open_model, run_float
 from edge.target import load_target
 

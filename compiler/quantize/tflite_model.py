@@ -1,36 +1,10 @@
-"""float TFLite -> full-integer int8 TFLite, input and output included."""
+"""A TFLite file as the quantizer expects it, and what is left in float after it."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from compiler.quantize.tflite_pooling import pool_to_mean
-from compiler.quiet import quiet
 
 SIGNATURE = "serving_default"
-
-
-def quantize_tflite(content: bytes, samples: Iterator[NDArray[np.float32]]) -> bytes:
-    """Quantize a float model with the smallest and largest values seen on `samples`.
-
-    The quantizer's own default is a moving average, which clips: 17.4 dB of signal to noise against 30.9 with min/max
-    (keyword spotting, measured). Weights are symmetric int8, one scale a channel.
-
-    Raises: whatever the quantizer raises for an operator that it does not know.
-    """
-    with quiet():
-        from ai_edge_quantizer import calibrator, quantizer, recipe
-        from ai_edge_quantizer.utils import qsv_utils
-
-        content, input_name = modernize(content)
-        work = quantizer.Quantizer(content, recipe.static_wi8_ai8())
-        calibration = calibrator.Calibrator(content, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-        feeds = [{input_name: np.ascontiguousarray(sample, np.float32)} for sample in samples]
-        calibration.calibrate({SIGNATURE: feeds}, work._recipe_manager)  # its own calibrate() has no such option
-        result = work.quantize(calibration.get_model_qsvs(), enable_progress_bar=False, enable_progress_report=False)
-    return bytes(result.quantized_model)
 
 
 def modernize(content: bytes) -> tuple[bytes, str]:

@@ -1,0 +1,43 @@
+"""Float ONNX model + samples -> Observations: every inner value becomes an output of ONNX Runtime."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.observe import Observations, Observer
+from compiler.quiet import quiet
+
+CHANNEL_AXIS = 1
+
+
+def observe_onnx(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Observations:
+    """Run the samples and gather every float activation, the input and the outputs included."""
+    observers: dict[str, Observer] = {}
+    for tensors in run_onnx(content, samples):
+        for name, values in tensors.items():
+            observers.setdefault(name, Observer(CHANNEL_AXIS)).see(values)
+    return {name: one.result() for name, one in observers.items()}
+
+
+def run_onnx(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Iterator[dict[str, NDArray[np.float32]]]:
+    """Yield for each sample the float activations by name."""
+    with quiet():
+        import onnx
+        import onnxruntime
+
+        model = onnx.load_model_from_string(content)
+        known = {value.name for value in model.graph.output}
+        inner = [name for node in model.graph.node for name in node.output if name and name not in known]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level, options.intra_op_num_threads = 4, 1
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    feed = session.get_inputs()[0]
+    names = [value.name for value in session.get_outputs()]
+    for sample in samples:
+        batch = np.ascontiguousarray(sample, np.float32).reshape(feed.shape)
+        found = dict(zip(names, session.run(None, {feed.name: batch}), strict=True))
+        yield {feed.name: batch} | {
+            name: one for name, one in found.items() if getattr(one, "dtype", None) == np.float32 and one.size
+        }

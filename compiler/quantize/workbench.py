@@ -1,0 +1,172 @@
+"""Float file + plan -> compiled file. Exporting, observing and judging are done once for any number of plans."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.export import FORMATS
+from compiler.observe import Observations
+from compiler.observe.ranges import Range, ranges_of
+from compiler.plan import STATIC, Format, Pass, Plan
+from compiler.quantize.correct_bias import correct_bias
+from compiler.quantize.equalize import equalize
+from compiler.quantize.error import sqnr_db
+from compiler.quantize.split_outputs import layers_to_split
+from edge.errors import BadModelError
+
+Calibration = Callable[[], Iterator[NDArray[np.float32]]]
+"""Each call starts anew and yields samples of the model's input shape, batch 1 included, in a fixed order."""
+Output = list[NDArray[np.float32]]
+"""All outputs of one sample."""
+
+JUDGED = 32
+"""Calibration samples by which a pass is judged. Chosen: few, so that judging costs less than observing."""
+GAIN_DB = 0.1
+"""A pass is kept if the output's error falls by at least this much."""
+SAME = 1e-4
+"""Of the largest output: how far folding factors into weights may move a float output."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """A compiled file."""
+
+    content: bytes = field(repr=False)
+    sqnr_db: float
+    """At the outputs, on the judged calibration samples; the lowest of all outputs."""
+    note: str
+    """What computes in what, and what became of each pass."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """A float file on its way, and what was seen of its activations."""
+
+    content: bytes = field(repr=False)
+    seen: Observations = field(repr=False)
+    keep_float: tuple[str, ...] = ()
+
+
+class Workbench:
+    """Makes any number of plans out of one float file."""
+
+    def __init__(self, content: bytes, file_format: Format, calibration: Calibration) -> None:
+        self._verbs = FORMATS[file_format]
+        self._calibration = calibration
+        self.content = self._verbs.prepare(content)
+        """The float file that quantization starts from."""
+
+    def make(self, plan: Plan) -> Made:
+        """Make one file; the passes of the plan are kept where they help, and the note says which.
+
+        Raises: BadModelError.
+        """
+        work, content, score, notes = self._with_passes(plan)
+        final = _planned(plan, work.keep_float)
+        return Made(content, score, "; ".join([self._verbs.note(content, final), *notes]))
+
+    def judge(self, content: bytes) -> float:
+        """SQNR of a file's outputs against the float model's, decibels, lowest of all outputs."""
+        found = list(self._outputs(content))
+        return min(
+            sqnr_db((exact[at], one[at]) for exact, one in zip(self._exact, found, strict=True))
+            for at in range(len(self._exact[0]))
+        )
+
+    @cached_property
+    def seen(self) -> Observations:
+        """What the calibration samples do inside the prepared float file."""
+        return self._verbs.observe(self.content, self._calibration())
+
+    @cached_property
+    def _exact(self) -> list[Output]:
+        return list(self._outputs(self.content))
+
+    def _outputs(self, content: bytes) -> Iterator[Output]:
+        """Run the judged samples; outputs in the file's order, flattened."""
+        names = [spec.name for spec in self._verbs.describe(content)[1]]
+        for tensors in self._verbs.run(content, islice(self._calibration(), JUDGED)):
+            yield [tensors[name].reshape(-1) for name in names]
+
+    def _with_passes(self, plan: Plan) -> tuple[_Work, bytes, float, list[str]]:
+        """Try each pass on top of those that helped."""
+        work = _Work(self.content, self.seen if plan.passes or plan.precision in STATIC else {}, plan.keep_float)
+        content = self._quantize(work, plan)
+        score = self.judge(content)
+        notes = []
+        for name in plan.passes:
+            changed = _PASSES[name](self, work, plan)
+            if isinstance(changed, str):
+                notes.append(f"{name}: {changed}")
+                continue
+            trial = self._quantize(changed, plan)
+            better = self.judge(trial)
+            kept = better >= score + GAIN_DB
+            notes.append(f"{name}: {'kept' if kept else 'not kept'}, {score:.1f} to {better:.1f} dB")
+            if kept:
+                work, content, score = changed, trial, better
+        return work, content, score, notes
+
+    def _quantize(self, work: _Work, plan: Plan) -> bytes:
+        if plan.precision in {"float16", "int8-weights"}:
+            return self._verbs.shrink(work.content, plan)
+        return self._verbs.quantize(work.content, self._ranges(work, plan), _planned(plan, work.keep_float))
+
+    def _ranges(self, work: _Work, plan: Plan) -> Mapping[str, Range]:
+        return ranges_of(work.seen, plan.ranges)
+
+    def _equalize(self, work: _Work, _plan: Plan) -> _Work | str:
+        network = self._verbs.read_network(work.content)
+        done = equalize(network, {name: one.channel_max for name, one in work.seen.items()})
+        if not done.groups:
+            return f"does not apply: {done.refused[0] if done.refused else 'channel ranges are alike'}"
+        content = self._verbs.write_constants(work.content, done.constants)
+        self._hold_function(content)
+        return replace(work, content=content, seen=self._verbs.observe(content, self._calibration()))
+
+    def _correct_bias(self, work: _Work, _plan: Plan) -> _Work | str:
+        network = self._verbs.read_network(work.content)
+        means = {name: one.channel_mean for name, one in work.seen.items()}
+        constants, refused = correct_bias(network, means)
+        layers = [one for one in network.layers if one.role in {"linear", "depthwise"}]
+        if len(refused) == len(layers):
+            return f"does not apply: {refused[0] if refused else 'no layer with constant weights'}"
+        return replace(work, content=self._verbs.write_constants(work.content, constants))
+
+    def _split_outputs(self, work: _Work, plan: Plan) -> _Work | str:
+        names = layers_to_split(self._verbs.read_network(work.content), self._ranges(work, plan))
+        if not names:
+            return "does not apply: no output joins tensors of different range"
+        return replace(work, keep_float=tuple(dict.fromkeys((*work.keep_float, *names))))
+
+    def _hold_function(self, content: bytes) -> None:
+        """Hold that a rewritten float file computes what it did.
+
+        Raises: BadModelError with the largest error, as a share of the largest output.
+        """
+        for exact, found in zip(self._exact, self._outputs(content), strict=True):
+            for one, other in zip(exact, found, strict=True):
+                error = float(np.abs(one - other).max()) / max(float(np.abs(one).max()), 1e-6)
+                if not error <= SAME:  # also true for NaN
+                    raise BadModelError(
+                        f"equalizing changed the float model by {error:.2g} of the largest output, {SAME:g} is allowed",
+                        remedy="report this network; meanwhile compile without the pass equalize",
+                    )
+
+
+def _planned(plan: Plan, keep_float: tuple[str, ...]) -> Plan:
+    """Return the plan with the layers that a pass moved to float."""
+    precision = "mixed" if keep_float and plan.precision == "int8" else plan.precision
+    return replace(plan, precision=precision, keep_float=keep_float)
+
+
+_PASSES: Mapping[Pass, Callable[[Workbench, _Work, Plan], _Work | str]] = {
+    "equalize": Workbench._equalize,
+    "correct-bias": Workbench._correct_bias,
+    "split-outputs": Workbench._split_outputs,
+}
+"""Each returns the changed work, or why it does not apply."""

@@ -1,0 +1,60 @@
+import pytest
+
+from compiler.plan import Effort, Plan, parse_plan, plans
+from edge.errors import BadArgumentError
+from edge.target import Target, load_target
+
+PI, PC = load_target("raspberrypi4"), load_target("x86-64")
+
+
+@pytest.mark.parametrize("target", [PI, PC])
+@pytest.mark.parametrize("effort", ["quick", "normal", "thorough"])
+def test_every_plan_reads_back_as_it_was_printed(target: Target, effort: Effort) -> None:
+    for plan in plans("torch", target, effort):
+        assert parse_plan(str(plan)) == plan
+
+
+def test_layer_names_with_spaces_commas_and_semicolons_survive_printing() -> None:
+    plan = Plan("litert", "mixed", keep_float=("model/conv 1;bn,relu", "a=b%c", "StatefulPartitionedCall:0"))
+    assert str(plan).count(" ") == 2
+    assert parse_plan(str(plan)) == plan
+
+
+def test_more_effort_only_adds_plans_and_nothing_is_listed_twice() -> None:
+    quick, normal, thorough = (plans("torch", PC, effort) for effort in ("quick", "normal", "thorough"))
+    assert normal[: len(quick)] == quick
+    assert thorough[: len(normal)] == normal
+    assert len(set(thorough)) == len(thorough)
+    assert {plan.precision for plan in thorough} == {"float32", "float16", "int8", "int16x8", "int8-weights"}
+
+
+def test_a_source_gets_plans_only_for_the_formats_that_it_reaches() -> None:
+    assert {plan.file_format for plan in plans("torch", PI, "quick")} == {"onnx", "tflite"}
+    assert {plan.file_format for plan in plans("tflite", PI, "thorough")} == {"tflite"}
+
+
+def test_activations_are_unsigned_on_x86_and_signed_on_arm() -> None:
+    def kinds(target: Target) -> set[str]:
+        return {plan.activations for plan in plans("onnx", target, "quick") if plan.precision == "int8"}
+
+    assert kinds(PC) == {"uint8"}
+    assert kinds(PI) == {"int8"}
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("litert int8 ranges=best", "'best'"),
+        ("litert int4", "'int4'"),
+        ("litert float16 ranges=mse", "float16 has no"),
+        ("litert int8 activations=uint8", "TFLite"),
+        ("litert mixed", "mixed"),
+        ("litert int8 float=Conv_0", "mixed"),
+        ("litert int8 speed=11", "'speed'"),
+        ("litert", "''"),
+        ("", "''"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused_with_the_word_that_is_wrong(text: str, word: str) -> None:
+    with pytest.raises(BadArgumentError, match=word):
+        parse_plan(text)
