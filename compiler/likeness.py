@@ -24,10 +24,11 @@ def judge_likeness(calibration: InputStatistics, evaluation: InputStatistics, ax
 
     """
     (mean_c, std_c), (mean_e, std_e) = calibration.per_channel(axis), evaluation.per_channel(axis)
-    unit = np.maximum(std_e, 1e-6 * max(abs(evaluation.low), abs(evaluation.high), 1e-6))
+    floor = np.float32(1e-6 * max(abs(evaluation.low), abs(evaluation.high), 1e-6))  # for a channel that never moves
+    unit = np.maximum(std_e, floor)
     noise = SURE * np.sqrt(1 / calibration.samples + 1 / evaluation.samples)
     shift = np.abs(mean_c - mean_e) / unit
-    ratio = _ratio(np.maximum(std_c, 1e-6 * unit), unit)
+    ratio = _ratio(np.maximum(std_c, floor), unit)
     worst = int(np.argmax(shift))
     if shift[worst] > max(SHIFT, noise):
         return (

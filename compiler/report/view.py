@@ -266,7 +266,8 @@ def _confusion(compiled: Compiled) -> "charts.Counts":
     classes = len(compiled.report_part.classes)
     truth = compiled.report_part.labels
     counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (truth, compiled.main.scores.predicted), 1)
+    if classes:
+        np.add.at(counts, (truth, compiled.main.scores.predicted), 1)
     return counts
 
 
