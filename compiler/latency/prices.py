@@ -1,0 +1,82 @@
+"""What work costs on a board, as fitted: `coefficients.toml`, written by tests/bench/latency_fit.py."""
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+
+from compiler.latency.fit import FLOAT_FEATURES, INT8_FEATURES, Matrix
+from edge.manifest import Record
+
+Price = Annotated[float, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Prices(Record, frozen=True, kw_only=True):
+    """ms for a million of each feature (for each operator), for one board, engine, dtype and number of threads."""
+
+    target: str
+    core: str
+    board: str
+    threads: int
+    dtype: Literal["float32", "float16", "int8"]
+    price: dict[str, Price]
+    spread: Positive
+    """The interval is [ms / e^spread, ms * e^spread]."""
+    networks: int
+    median_error: Price
+    """By fits that did not see the network, as are the next two."""
+    covered: Price
+    half_width: Price
+    least_ms: Positive
+    """Of the networks fitted: a prediction below lies outside of what is known."""
+    source: str
+
+    def vector(self, *, winograd: bool = True) -> Matrix:
+        """Prices in the order of the features; without Winograd, all neighbours cost what strided ones do."""
+        names = INT8_FEATURES if self.dtype == "int8" else FLOAT_FEATURES
+        prices = dict(self.price)
+        if not winograd and "spatial" in prices:
+            prices["winograd"] = max(prices["winograd"], prices["spatial"])
+        return np.array([prices[name] for name in names])
+
+
+class Bridge(Record, frozen=True, kw_only=True):
+    """From a price list to one of our runtimes."""
+
+    runtime: Literal["litert", "onnxruntime"]
+    dtype: Literal["float32", "int8"]
+    target: str
+    basis: Literal["float32", "float16", "int8"]
+    """dtype of the price list to use."""
+    winograd: bool
+    factor: Positive
+    spread: Positive
+    source: str
+
+
+class Coefficients(Record, frozen=True, kw_only=True):
+    """The whole file."""
+
+    prices: tuple[Prices, ...]
+    bridge: tuple[Bridge, ...]
+
+    def bridge_for(self, target: str, runtime: str, dtype: str) -> Bridge | None:
+        """The bridge to one runtime on one target, or None."""
+        same = (b for b in self.bridge if (b.target, b.runtime, b.dtype) == (target, runtime, dtype))
+        return next(same, None)
+
+    def prices_for(self, bridge: Bridge) -> Prices:
+        """The price list that `bridge` scales: of its board with one thread."""
+        wanted = (bridge.target, bridge.basis, 1)
+        return next(p for p in self.prices if (p.target, p.dtype, p.threads) == wanted)
+
+
+@cache
+def load_coefficients() -> Coefficients:
+    """Read `coefficients.toml`."""
+    text = (files("compiler.latency") / "coefficients.toml").read_text("utf-8")
+    return msgspec.convert(tomllib.loads(text), Coefficients)

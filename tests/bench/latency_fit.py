@@ -1,0 +1,91 @@
+"""Fits the published tables: writes compiler/latency/coefficients.toml and docs/benchmarks/latency.{md,json}.
+
+python tests/bench/latency_fit.py docs/benchmarks
+"""
+
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from latency_page import write_page
+from msgspec.structs import replace
+
+from compiler.latency.bridge import LEAST_FITTED, Published, bridges
+from compiler.latency.fit import FLOAT_FEATURES, INT8_FEATURES, check, fit, left_out, matrix, spread_of
+from compiler.latency.prices import Coefficients, Prices
+from compiler.latency.tables import Network, Run, Table, load_networks, load_ratios, load_tables
+from edge.target import load_target
+
+PACKAGE = Path(__file__).parents[2] / "compiler" / "latency"
+
+
+def main(folder: Path) -> None:
+    """Fit, and write all three files."""
+    coefficients = fit_all()
+    (PACKAGE / "coefficients.toml").write_text(as_toml(coefficients), encoding="utf-8")
+    write_page(coefficients, folder)
+
+
+def fit_all() -> Coefficients:
+    """Prices of every run that is rich enough, and the bridges to our runtimes."""
+    networks = load_networks().network
+    prices = [
+        fit_run(table, run, networks)
+        for table in load_tables()
+        for run in table.run
+        if table.engine == "ncnn" and len(fitted_names(run, networks)) >= LEAST_FITTED
+    ]
+    published = Published(load_tables(), load_ratios(), networks, prices)
+    crossings = [bridge for bridge in bridges(published) if bridge.runtime in load_target(bridge.target).runtimes]
+    return Coefficients(prices=tuple(prices), bridge=tuple(crossings))
+
+
+def fitted_names(run: Run, networks: dict[str, Network]) -> list[str]:
+    """Networks of a run whose time is the time of their arithmetic."""
+    return [name for name in run.ms if not networks[name].postprocessing]
+
+
+def fit_run(table: Table, run: Run, networks: dict[str, Network]) -> Prices:
+    """Prices of one run, and how well they hold for networks left out."""
+    names = fitted_names(run, networks)
+    rows = matrix([replace(networks[name].work, dtype=run.dtype) for name in names])
+    times_ms = np.array([run.ms[name] for name in names])
+    checked = check(rows, times_ms)
+    features = INT8_FEATURES if run.dtype == "int8" else FLOAT_FEATURES
+    return Prices(
+        target=table.target,
+        core=table.core,
+        board=table.board,
+        threads=run.threads,
+        dtype=run.dtype,
+        price={name: round(float(price), 6) for name, price in zip(features, fit(rows, times_ms), strict=True)},
+        spread=round(spread_of(left_out(rows, times_ms)), 4),
+        networks=len(names),
+        median_error=round(checked.median_error, 4),
+        covered=round(checked.covered, 4),
+        half_width=round(checked.half_width, 4),
+        least_ms=float(times_ms.min()),
+        source=table.source,
+    )
+
+
+def as_toml(coefficients: Coefficients) -> str:
+    """All tables as TOML; tomllib only reads."""
+    parts = ["# Written by tests/bench/latency_fit.py from tables/, ratios.toml and networks.toml; do not edit."]
+    for kind, entries in msgspec.to_builtins(coefficients).items():
+        for entry in entries:
+            price = entry.pop("price", {})
+            parts.append("\n".join([f"[[{kind}]]", *(f"{key} = {literal(value)}" for key, value in entry.items())]))
+            if price:
+                parts.append("\n".join([f"[{kind}.price]", *(f"{key} = {value}" for key, value in price.items())]))
+    return "\n\n".join(parts) + "\n"
+
+
+def literal(value: object) -> str:
+    """One TOML value; JSON writes text, numbers and truth values alike."""
+    return msgspec.json.encode(value).decode()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,87 @@
+"""The page and the figures of the latency fit."""
+
+from pathlib import Path
+
+import msgspec
+
+from compiler.latency.fit import COVERAGE, half_width
+from compiler.latency.prices import Bridge, Coefficients, Prices
+
+HEAD = """# Benchmarks: predicting latency from published tables
+
+Written by `tests/bench/latency_fit.py` from `compiler/latency/tables`; `latency.json` beside it has the same figures.
+Nothing here was timed by us: the times are those that the tables publish. [latency.md](../latency.md) explains it.
+
+## Leave one network out
+
+For each network, the prices *and* the interval come from the other networks of that board alone. *Error* is the median
+of |prediction / time - 1|. *Covered* is the share of networks whose time lies in the interval printed for them; the aim
+is {aim:.0%}. *Half-width* is half of that interval as a share of the prediction; the aim is 25 % or less. **Where it is
+wider, it is printed wider**: on those boards the published networks do not tell more. Which features the model has was
+decided on these same tables, so a new network may fare somewhat worse than these figures.
+
+| Board | Core | Threads | Arithmetic | Networks | Error | Covered | Half-width | Within the aims |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+BRIDGES = """
+## To the runtimes that we ship
+
+The tables above are ncnn's. A prediction for LiteRT or onnxruntime multiplies by a factor, with a spread of its own.
+All for one thread, which is what the agent runs with. **No interval here is checked by networks left out**: too few
+figures are published for that.
+
+| Target | Runtime | dtype | ncnn's prices | Factor | Half-width of the whole | From |
+| --- | --- | --- | --- | --- | --- | --- |
+"""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """`latency.json`."""
+
+    aim_covered: float
+    aim_half_width: float
+    coefficients: Coefficients
+
+
+def write_page(coefficients: Coefficients, folder: Path) -> None:
+    """Write both files."""
+    report = Report(COVERAGE, 0.25, coefficients)
+    text = msgspec.json.format(msgspec.json.encode(report), indent=1)
+    (folder / "latency.json").write_bytes(text + b"\n")
+    rows = [price_row(prices, report) for prices in coefficients.prices]
+    crossings = [bridge_row(bridge, coefficients) for bridge in coefficients.bridge]
+    page = HEAD.format(aim=COVERAGE) + "\n".join(rows) + "\n" + BRIDGES + "\n".join(crossings) + "\n"
+    (folder / "latency.md").write_text(page, encoding="utf-8")
+
+
+def price_row(prices: Prices, report: Report) -> str:
+    """One board."""
+    met = prices.covered >= report.aim_covered and prices.half_width <= report.aim_half_width
+    cells = (
+        prices.board,
+        prices.core,
+        prices.threads,
+        prices.dtype,
+        prices.networks,
+        f"{prices.median_error:.1%}",
+        f"{prices.covered:.0%}",
+        f"{prices.half_width:.0%}",
+        "yes" if met else "no",
+    )
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def bridge_row(bridge: Bridge, coefficients: Coefficients) -> str:
+    """One bridge, and the interval that it leads to."""
+    prices = coefficients.prices_for(bridge)
+    whole = half_width((prices.spread**2 + bridge.spread**2) ** 0.5)
+    cells = (
+        bridge.target,
+        bridge.runtime,
+        bridge.dtype,
+        bridge.basis,
+        f"{bridge.factor:.2f}",
+        f"{whole:.0%}",
+        bridge.source,
+    )
+    return "| " + " | ".join(cells) + " |"

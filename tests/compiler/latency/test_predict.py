@@ -1,0 +1,191 @@
+"""A prediction has an interval and a source; a board's own measurement replaces it; nobody's figure is None."""
+
+import hashlib
+from typing import Any
+
+import pytest
+from latency_variants import variant
+from msgspec.structs import replace
+
+from compiler.latency import int8_pays, predict
+from compiler.latency.features import read_work
+from compiler.latency.fit import half_width
+from compiler.latency.predict import estimate_ms
+from edge.calibration import Calibration, Timing
+from edge.errors import BadArgumentError
+from edge.manifest import Latency
+from edge.target import load_target
+
+PI4, PI5 = load_target("raspberrypi4"), load_target("raspberrypi5")
+
+
+def wide(latency: Latency) -> float:
+    return (latency.high - latency.low) / latency.ms
+
+
+def large_onnx(channels: int = 64) -> bytes:
+    """Pointwise and depthwise layers on 112 x 112: large enough to lie within the published tables."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes, weights, name = [], [], "x"
+    for index in range(6):
+        for kind, shape, options in (
+            ("p", (channels, channels, 1, 1), {}),
+            ("d", (channels, 1, 3, 3), {"group": channels, "pads": [1, 1, 1, 1]}),
+        ):
+            weights.append(numpy_helper.from_array(np.ones(shape, np.float32), f"{kind}w{index}"))
+            nodes.append(helper.make_node("Conv", [name, f"{kind}w{index}"], [f"{kind}{index}"], **options))
+            name = f"{kind}{index}"
+    size = [1, channels, 112, 112]
+    graph = helper.make_graph(
+        nodes,
+        "large",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, size)],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, size)],
+        weights,
+    )
+    content: bytes = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9
+    ).SerializeToString()
+    return content
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    return large_onnx()
+
+
+def calibration(content: bytes, ms: float, **other: Any) -> Calibration:
+    timing = Timing(
+        sha256=hashlib.sha256(content).hexdigest(),
+        file="model.onnx",
+        runtime="onnxruntime",
+        dtype="float32",
+        p10_ms=ms * 0.9,
+        p50_ms=ms,
+        p90_ms=ms * 1.1,
+        p99_ms=ms * 1.2,
+        inferences=100,
+        model=content,
+    )
+    fields = {"cores": ("cortex-a72",), "cpu": "Cortex-A72", "threads": 1, "runtimes": {}, "taken": "2026-01-01"}
+    return Calibration(timings=(timing,), **{**fields, **other})
+
+
+def test_a_prediction_says_what_it_rests_on(large: bytes) -> None:
+    latency = predict(large, variant("onnxruntime"), PI4)
+    assert latency is not None
+    assert (latency.kind, latency.core, latency.runtime) == ("predicted", "cortex-a72", "onnxruntime")
+    assert latency.low < latency.ms < latency.high
+    assert "analogy with ncnn" in latency.source
+    assert "1 thread" in latency.source
+    assert "smaller than every network" not in latency.source
+
+
+def test_a_faster_core_is_predicted_to_be_faster(large: bytes) -> None:
+    slow, fast = (predict(large, variant("onnxruntime"), target) for target in (PI4, PI5))
+    assert slow is not None
+    assert fast is not None
+    assert slow.ms > 1.5 * fast.ms
+
+
+def test_a_network_smaller_than_all_that_were_published_gets_a_wider_interval(
+    small_tflite: bytes, large: bytes
+) -> None:
+    tiny, usual = predict(small_tflite, variant(), PI4), predict(large, variant("onnxruntime"), PI4)
+    assert tiny is not None
+    assert usual is not None
+    assert wide(tiny) > 1.5 * wide(usual)
+    assert "smaller than every network" in tiny.source
+
+
+def test_nobody_can_say_for_a_host_without_tables_or_for_kernels_of_years_ago(small_tflite: bytes) -> None:
+    assert predict(small_tflite, variant(), load_target("x86-64")) is None
+    assert predict(small_tflite, variant("tflite-runtime", "int8"), PI4) is None
+    assert predict(small_tflite, variant("tflite-runtime"), PI4) is not None
+
+
+def test_exactly_the_file_that_a_board_timed_is_measured(large: bytes) -> None:
+    board = calibration(large, 123.0)
+    latency = predict(large, variant("onnxruntime"), PI4, calibration=board)
+    assert latency is not None
+    assert (latency.kind, latency.ms, latency.low) == ("measured", 123.0, pytest.approx(110.7))
+    assert board.identity[:12] in latency.source
+
+
+def test_a_measurement_speaks_even_where_nothing_is_published(large: bytes) -> None:
+    board = calibration(large, 5.0, cores=("x86-64",))
+    latency = predict(large, variant("onnxruntime"), load_target("x86-64"), calibration=board)
+    assert latency is not None
+    assert latency.kind == "measured"
+
+
+def test_another_file_is_scaled_to_the_board_and_its_interval_shrinks(large: bytes) -> None:
+    other = large_onnx(48)
+    plain = predict(other, variant("onnxruntime"), PI4)
+    priced = estimate_ms(large, variant("onnxruntime"), PI4)
+    assert plain is not None
+    assert priced is not None
+    latency = predict(other, variant("onnxruntime"), PI4, calibration=calibration(large, 1.3 * priced.ms))
+    assert latency is not None
+    assert latency.kind == "predicted"
+    assert latency.ms == pytest.approx(1.3 * plain.ms, rel=1e-3)
+    assert wide(latency) < wide(plain)
+    assert "scaled by 1.30" in latency.source
+
+
+def test_a_calibration_of_another_core_is_refused(large: bytes) -> None:
+    with pytest.raises(BadArgumentError, match="cortex-a72"):
+        predict(large, variant("onnxruntime"), PI5, calibration=calibration(large, 10.0))
+
+
+def test_a_file_that_branches_is_not_guessed_at(large: bytes) -> None:
+    import onnx
+
+    model = onnx.load_from_string(large)
+    model.graph.node[0].op_type = "If"
+    assert read_work(model.SerializeToString(), variant("onnxruntime")) is None
+
+
+def latency(ms: float, **other: Any) -> Latency:
+    fields = {"core": "cortex-a76", "runtime": "onnxruntime", "kind": "predicted", "source": "a table"}
+    return Latency(**{**fields, **other}, ms=ms, low=ms * 0.8, high=ms * 1.25)
+
+
+def test_int8_that_is_not_faster_is_refused_with_its_figures() -> None:
+    payoff = int8_pays(latency(33.08), latency(27.41))
+    assert payoff.pays is False
+    assert "0.83x" in payoff.sentence
+    assert "33.1 ms" in payoff.sentence
+    assert "27.4 ms" in payoff.sentence
+    assert "overlap" in payoff.sentence
+
+
+def test_int8_that_is_faster_pays_and_an_unknown_is_no_answer() -> None:
+    assert int8_pays(latency(10), latency(27)).pays is True
+    assert int8_pays(None, latency(27)).pays is None
+    assert "no figure for float32" in int8_pays(latency(10), None).sentence
+
+
+def test_a_published_board_where_int8_loses_is_told_so() -> None:
+    """Rockchip's RK3588 with ncnn: ResNet18 in 8 bits takes 1.8 times as long as in half precision."""
+    from compiler.latency.tables import load_tables
+
+    table = next(t for t in load_tables() if t.target == "rk3588")
+    times = {run.dtype: run.ms["resnet18"] for run in table.run if run.threads == 4}
+    assert int8_pays(latency(times["int8"]), latency(times["float16"])).pays is False
+
+
+def test_the_printed_interval_is_the_spread(large: bytes) -> None:
+    estimate, printed = estimate_ms(large, variant("onnxruntime"), PI4), predict(large, variant("onnxruntime"), PI4)
+    assert estimate is not None
+    assert printed is not None
+    spread = (estimate.prices_spread**2 + estimate.bridge_spread**2) ** 0.5
+    assert wide(printed) / 2 == pytest.approx(half_width(spread), rel=0.02)
+
+
+def test_a_variant_keeps_its_runtime(small_tflite: bytes) -> None:
+    old = predict(small_tflite, replace(variant(), runtime="tflite-runtime"), PI4)
+    assert old is not None
+    assert old.runtime == "tflite-runtime"

@@ -1,0 +1,85 @@
+"""Work is counted right: against the papers, against hand-made files, one reader against the other."""
+
+from typing import Any
+
+import pytest
+from latency_variants import variant
+
+from compiler.latency.features import read_work
+from compiler.latency.tables import load_networks, load_tables
+from compiler.latency.work import Tally, Work
+
+
+def known() -> Any:
+    import known_networks
+
+    return known_networks
+
+
+SMALL = {
+    "first": 4 * 4 * 8 * 27, "depthwise": 4 * 4 * 8 * 9, "pointwise": 4 * 4 * 8 * 16, "dense": 64,
+    "weights": 216 + 72 + 128 + 64, "pointwise_elements": 16 * 8 + 16 * 16, "other_elements": 16 * 16 + 16,
+    "elements": (192 + 128) + (128 + 128) + (128 + 256) + (256 + 16) + 20, "operators": 5,
+}  # fmt: skip
+
+
+def test_a_tflite_file_is_counted_operator_by_operator(small_tflite: bytes) -> None:
+    assert read_work(small_tflite, variant()) == Work(**SMALL)
+
+
+def test_an_onnx_file_of_the_same_network_is_the_same_work(small_onnx: bytes) -> None:
+    assert read_work(small_onnx, variant("onnxruntime")) == Work(**SMALL)
+
+
+def test_bytes_follow_the_dtype() -> None:
+    assert Work(weights=10, elements=20).bytes_moved == 120
+    assert Work(weights=10, elements=20, dtype="int8").bytes_moved == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("mobilenet_v1", 569), ("mobilenet_v2", 300), ("mobilenet_v3_large", 219), ("mobilenet_v3_small", 56)],
+)
+def test_the_papers_own_totals_come_out(name: str, millions: int) -> None:
+    assert getattr(known(), name)().macs / 1e6 == pytest.approx(millions, rel=0.025)
+
+
+@pytest.mark.parametrize(
+    ("ours", "published"),
+    [("mobilenet_v1", "mobilenet"), ("vgg16", "vgg16"), ("resnet18", "resnet18"), ("squeezenet", "squeezenet")],
+)
+def test_stored_work_is_what_our_own_tables_of_the_network_give(ours: str, published: str) -> None:
+    counted, stored = getattr(known(), ours)(), load_networks().network[published].work
+    for kind in ("pointwise", "winograd", "spatial", "first", "depthwise", "dense"):
+        assert getattr(counted, kind) == pytest.approx(getattr(stored, kind), rel=0.01, abs=1e5), kind
+    assert counted.elements == pytest.approx(stored.elements, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "kernel", "options", "kind"),
+    [
+        ((8, 8, 16), (8, 8, 32), (1, 1), {}, "pointwise"),
+        ((8, 8, 16), (8, 8, 32), (1, 1), {"groups": 4}, "pointwise"),
+        ((1, 1, 16), (1, 1, 32), (1, 1), {}, "dense"),
+        ((8, 8, 16), (8, 8, 32), (3, 3), {}, "winograd"),
+        ((8, 8, 16), (4, 4, 32), (3, 3), {"stride": (2, 2)}, "spatial"),
+        ((8, 8, 16), (8, 8, 32), (3, 3), {"dilation": (2, 2)}, "spatial"),
+        ((8, 8, 16), (8, 8, 32), (5, 5), {}, "spatial"),
+        ((8, 8, 3), (8, 8, 32), (3, 3), {}, "first"),
+        ((8, 8, 16), (8, 8, 16), (3, 3), {"groups": 16}, "depthwise"),
+        ((40, 16), (40, 32), (3,), {"stride": (1,), "dilation": (1,)}, "spatial"),
+        ((4, 4, 16), (8, 8, 32), (3, 3), {"transposed": True}, "spatial"),
+    ],
+)
+def test_a_convolution_is_put_into_the_class_of_its_kernel(
+    read: tuple[int, ...], written: tuple[int, ...], kernel: tuple[int, ...], options: dict[str, Any], kind: str
+) -> None:
+    tally = Tally()
+    tally.convolution(read, written, kernel, **options)
+    work = tally.work()
+    assert getattr(work, kind) == work.macs > 0
+
+
+def test_every_published_time_is_of_a_network_whose_work_is_known() -> None:
+    names = {name for table in load_tables() for run in table.run for name in run.ms}
+    assert names <= set(load_networks().network)
