@@ -59,7 +59,13 @@ def status_command(state_dir: Path, *, json: Annotated[bool, Parameter(negative=
     emit(report, json, lambda: describe(report))
 
 
-def bench_command(bundle: Path, *, frames: int = 300, json: Annotated[bool, Parameter(negative="")] = False) -> None:
+def bench_command(
+    bundle: Path,
+    *,
+    frames: int = 300,
+    calibration: Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
     """Time the real agent on this machine, from frame to actuator, against the bare inference.
 
     Runs the agent's own processes on noise of the model's size. All times in microseconds but `frame_age_ms`: `floor`
@@ -71,11 +77,21 @@ def bench_command(bundle: Path, *, frames: int = 300, json: Annotated[bool, Para
     bundle
         Bundle to run.
     frames
-        How many decisions to time.
+        How many decisions to time; with --calibration, inferences of each model.
+    calibration
+        File to write: time every model of the bundle alone instead, for `edge compile --calibration`. It holds the
+        models, too.
     json
         One object on stdout.
     """
     from edge.console import emit
+
+    if calibration is not None:
+        from edge_agent import calibrate
+
+        report = calibrate.calibrate(bundle, calibration, inferences=frames)
+        emit(report, json, lambda: calibrate.describe(report))
+        return
     from edge_agent.bench import bench, describe
 
     result = bench(bundle, frames=frames)

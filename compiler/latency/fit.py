@@ -6,7 +6,7 @@ may be negative, or the fit would buy accuracy on its own networks with nonsense
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, exp, sinh
+from math import ceil, exp, sinh, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ COVERAGE = 0.8
 DEPTHWISE_PRICE = 4
 """What a depthwise MAC costs in int8, in pointwise MACs. Only one network published in int8 has any, so it cannot be
 fitted; in float32 the fits give 2.6 (Raspberry Pi 4) and 4.5 (Raspberry Pi 3) with one thread."""
+BOARD_SPREAD = 0.18
+"""How far, in log, one network's price may be off on a board with the same core when all are right on average: its
+memory, its system, and on our runtimes another engine. The least that holds 80 % on each of four such boards, by
+tests/bench/latency_fit.py; XNNPACK's pairs of networks on the Raspberry Pi 3 and 4 stay within it, too."""
 FLOAT_FEATURES = (
     "pointwise", "winograd", "spatial", "first", "loaded", "pointwise_elements", "other_elements", "operators",
 )  # fmt: skip
@@ -97,6 +101,11 @@ def spread_of(logs: Matrix, coverage: float = COVERAGE) -> float:
     """
     rank = min(len(logs), ceil(coverage * (len(logs) + 1)))
     return float(np.sort(np.abs(logs))[rank - 1])
+
+
+def calibrated_spread(spread: float, models: int) -> float:
+    """Spread of a prediction that `models` measurements on the very board have scaled; `spread` is the price list's."""
+    return combine(spread, BOARD_SPREAD) * sqrt(1 + 1 / models)
 
 
 def half_width(spread: float) -> float:

@@ -2,13 +2,13 @@
 
 import hashlib
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, log
 
 import numpy as np
 from msgspec.structs import replace
 
 from compiler.latency.features import read_work
-from compiler.latency.fit import combine, features
+from compiler.latency.fit import calibrated_spread, combine, features
 from compiler.latency.prices import Bridge, Prices, load_coefficients
 from edge.calibration import Calibration, Timing
 from edge.errors import BadArgumentError
@@ -112,15 +112,15 @@ def words(prices: Prices, bridge: Bridge, *, old: bool) -> str:
 def calibrated(estimate: Estimate, calibration: Calibration, variant: Variant, target: Target) -> Estimate:
     """Scale by what the board measured against what would have been predicted for the same models.
 
-    Models of the same runtime and dtype count, or else of the same runtime. Board and runtime are then known: what is
-    left of the spread is the price list's, and that of the mean of so few ratios.
+    Models of the same runtime and dtype count, or else of the same runtime. The factor of board and runtime is then
+    known, if by few models; that it differs from network to network stays.
     """
     same = [timing for timing in calibration.timings if timing.runtime == variant.runtime]
     chosen = [timing for timing in same if timing.dtype == variant.dtype] or same
     logs = [log(timing.p50_ms / priced.ms) for timing in chosen if (priced := price_again(timing, variant, target))]
     if not logs:
         return estimate
-    spread = estimate.prices_spread * sqrt(1 + 1 / len(logs))
+    spread = calibrated_spread(estimate.prices_spread, len(logs))
     source = f"{estimate.source}; scaled by {exp(np.mean(logs)):.2f}, {described(calibration)}"
     beyond = estimate.beyond and not any(timing.p50_ms < estimate.ms * exp(np.mean(logs)) for timing in chosen)
     return Estimate(estimate.ms * exp(float(np.mean(logs))), spread, 0.0, source, beyond)

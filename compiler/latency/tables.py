@@ -33,6 +33,8 @@ class Table(Record, frozen=True, kw_only=True):
     target: str
     """The target that this board is, or that shares its core and clock."""
     core: str
+    role: Literal["fit", "check"] = "fit"
+    """To check: another board with the same core, to test scaling by a calibration on; nothing is fitted to it."""
     statistic: Literal["least", "mean"]
     source: Text
     run: tuple[Run, ...]

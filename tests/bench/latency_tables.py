@@ -35,6 +35,7 @@ class Board:
     target: str
     core: str
     fp16: bool
+    role: str = "fit"
     cores_used: int = 0
     """benchncnn's third argument: 0 all cores, 2 the big ones."""
 
@@ -50,6 +51,10 @@ BOARDS = (
     Board("ncnn-raspberrypi5", "Raspberry Pi 5 Broadcom BCM2712, Cortex-A76", "raspberrypi5", "cortex-a76", fp16=True),
     Board("ncnn-rk3588", "Rockchip RK3588 (Cortex-A76 2.4GHz x 4", "rk3588", "cortex-a76", fp16=True, cores_used=2),
     Board("ncnn-jetson-orin", "NVIDIA Jetson Orin Nano", "jetson-orin", "cortex-a78ae", fp16=True),
+    Board("check-rk3399", "Rockchip RK3399 (Cortex-A72", "raspberrypi4", "cortex-a72", False, "check", 2),
+    Board("check-jetson-agx-orin", "NVIDIA Jetson AGX Orin", "jetson-orin", "cortex-a78ae", True, "check"),
+    Board("check-arduino-uno-q", "Arduino UNO Q", "raspberrypi3", "cortex-a53", False, "check"),
+    Board("check-eaidk310", "EAIDK 310, Rockchip RK3228H", "raspberrypi3", "cortex-a53", False, "check"),
 )
 
 
@@ -60,6 +65,7 @@ def main(repository: Path) -> None:
     page = git(repository, "show", f"HEAD:{PAGE}")
     for board in BOARDS:
         lines = [f'engine = "ncnn"\nboard = "{board.title}"\ntarget = "{board.target}"\ncore = "{board.core}"']
+        lines.append(f'role = "{board.role}"')
         lines.append(f'statistic = "least"\nsource = "Tencent/ncnn, {PAGE}, commit {commit}"\n')
         lines += [write_run(*run) for run in read_runs(page, board)]
         (PACKAGE / "tables" / f"{board.file}.toml").write_text("\n".join(lines), encoding="utf-8")
@@ -105,7 +111,7 @@ def read_runs(page: str, board: Board) -> Iterator[tuple[int, str, dict[str, flo
     seen: set[int] = set()
     for command, body in zip(COMMAND.finditer(section), COMMAND.split(section)[4::4], strict=True):
         threads, cores_used, gpu = (int(word) for word in command.groups())
-        if gpu != -1 or cores_used != board.cores_used or threads in seen:
+        if gpu != -1 or (board.role == "check" and threads != 1) or cores_used != board.cores_used or threads in seen:
             continue
         seen.add(threads)
         times = {name: float(least) for name, least in TIME.findall(body) if name not in LEFT_OUT}

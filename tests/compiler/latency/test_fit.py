@@ -54,8 +54,16 @@ def test_stored_prices_are_those_that_the_tables_give() -> None:
     networks = load_networks().network
     for table in load_tables():
         for run in table.run:
-            if table.engine == "ncnn" and run.threads == 1 and table.target in {"raspberrypi4", "raspberrypi5"}:
+            if table.engine == "ncnn" and run.threads == 1 and table.board.startswith("Raspberry Pi"):
                 assert latency_fit.fit_run(table, run, networks) == stored[table.target, run.threads, run.dtype]
+
+
+def test_scaled_by_one_network_four_of_five_others_lie_in_their_interval_on_boards_that_were_never_fitted() -> None:
+    import latency_fit
+
+    checks = latency_fit.scaled_checks(load_coefficients())
+    assert len({one.board for one in checks}) == 4
+    assert min(one.covered for one in checks) >= COVERAGE - 0.01
 
 
 def test_on_the_boards_that_we_compile_for_four_of_five_networks_lie_in_their_interval() -> None:
