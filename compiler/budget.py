@@ -172,13 +172,11 @@ def _judge_drop(one: Measured, budget: Budget) -> Clause:
         return Clause(promise, verdict, f"{found}, and {allowed} are allowed")
     count = needed(one, budget.max_drop)
     more = (
-        f"about {count} would prove it if what they show goes on"
+        f"about {count} samples in the report part would prove it if they go on like this"
         if count is not None
         else "and no number of samples like these would prove it"
     )
-    return Clause(
-        promise, verdict, f"{found}, which cannot rule out {bound}; {allowed} are allowed, {more} (report part)"
-    )
+    return Clause(promise, verdict, f"{found}, which cannot rule out {bound}; {allowed} are allowed, {more}")
 
 
 def _judge_latency(predicted: Latency | None, max_ms: float) -> Clause:

@@ -68,8 +68,7 @@ def compile_model(
     proved = prove_quality(report, found.measured, choice, yardstick=yardstick, stage=stage)
     taken = [proved[index] for index in choice.taken]
     judgement = judge(taken[0], request.budget)
-    doubts = insist(judgement, request.budget, list(proved.finalists.values()))
-    for doubt in doubts:
+    for doubt in insist(judgement, request.budget, list(proved.finalists.values())):
         warn(doubt)
 
     statistics = statistics_of(select)
@@ -104,7 +103,7 @@ def compile_model(
         choice=choice,
         judgement=judgement,
         verified=golden.results,
-        warnings=warnings + doubts,
+        warnings=warnings,
         seconds=time.monotonic() - started,
     )
     write_report(compiled)

@@ -8,6 +8,7 @@ from math import ceil, floor, log10
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.budget import upper95
 from compiler.measure import Measured
 
 Counts = NDArray[np.int64]  # [true class, decided class]
@@ -101,10 +102,10 @@ def scatter(points: Sequence[Point], metric: str, reference: float) -> str:
 
 
 def intervals(points: Sequence[Point], max_drop: float) -> str:
-    """Drop of each candidate with its 95 % interval, and the drop that is allowed."""
+    """Drop of each candidate, from the lower end of its 95 % interval to the bound that the budget is held against."""
     row, width = 44, 560
     height = 34 + row * len(points) + 34
-    ends = [value for point in points for value in point.measured.quality.ci95]
+    ends = [end for point in points for end in (point.measured.quality.ci95[0], upper95(point.measured))]
     low, high = 100 * min(-max_drop, *ends), 100 * max(max_drop, *ends)
     x = Axis(low - 0.08 * (high - low), high + 0.08 * (high - low), 168, width - 20)
     bottom = height - 36
@@ -117,7 +118,7 @@ def intervals(points: Sequence[Point], max_drop: float) -> str:
     parts.append(_text((x.start + x.end) / 2, height - 4, "lost against the float model, points", "axis", "middle"))
     for at, point in enumerate(points):
         quality, py = point.measured.quality, 24 + row * (at + 0.5)
-        left, right = x.at(100 * quality.ci95[0]), x.at(100 * quality.ci95[1])
+        left, right = x.at(100 * quality.ci95[0]), x.at(100 * upper95(point.measured))
         parts.append(_text(156, py + 4, point.name, "label strong" if point.chosen else "label", "end"))
         parts.append(f'<line class="interval {_colour(point)}" x1="{left:.1f}" x2="{right:.1f}" y1="{py}" y2="{py}"/>')
         parts.append(_mark(x.at(100 * quality.drop), py, point))

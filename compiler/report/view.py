@@ -201,12 +201,19 @@ def _tiles(compiled: Compiled) -> list[Tile]:
             "good" if quality.agreement >= MIN_AGREEMENT else "doubt",
         ),
         Tile("Size", _bytes(size), smaller),
-        Tile(
-            "Latency here",
-            _ms(main.timing.ms),
-            f"{_ms(main.timing.low)} to {_ms(main.timing.high)}, one thread of this workstation",
-        ),
+        _time(main),
     ]
+
+
+def _time(main: Measured) -> Tile:
+    """On the target if anybody can say, else here."""
+    if main.predicted is not None:
+        low, high = _ms(main.predicted.low), _ms(main.predicted.high)
+        return Tile(
+            "On the target", _ms(main.predicted.ms), f"{main.predicted.kind}: {low} to {high}, {main.predicted.core}"
+        )
+    low, high = _ms(main.timing.low), _ms(main.timing.high)
+    return Tile("Latency here", _ms(main.timing.ms), f"{low} to {high}, one thread of this workstation")
 
 
 def _table_order(compiled: Compiled) -> list[int]:

@@ -77,7 +77,7 @@ def test_a_broken_budget_is_refused_with_the_three_nearest_options() -> None:
 
 def test_what_too_few_samples_cannot_prove_says_how_many_would() -> None:
     one = proved(0, 200)
-    with pytest.raises(BudgetUnprovenError, match="about 301 would prove it") as caught:
+    with pytest.raises(BudgetUnprovenError, match="about 301 samples in the report part would prove it") as caught:
         insist(judge(one, STRICT), STRICT, [one])
     assert caught.value.exit_code == 5
     assert "--accept-unproven" in caught.value.remedy

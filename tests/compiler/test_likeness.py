@@ -22,6 +22,13 @@ def test_two_draws_of_the_same_data_are_alike_however_few() -> None:
         assert judge_likeness(statistics(samples), statistics(samples), -1) == ()
 
 
+def test_many_channels_of_few_samples_are_alike_too() -> None:
+    for _ in range(5):
+        x = RNG.normal(0, 1, (2, 40, 640)).astype(np.float32)
+        one, other = (InputStatistics(half.mean(0), half.std(0), -4, 4, 40) for half in x)
+        assert judge_likeness(one, other, -1) == ()
+
+
 def test_a_shifted_channel_is_named_with_both_means() -> None:
     (warning,) = judge_likeness(statistics(100, mean=0.9), statistics(100), -1)
     assert "calibration data do not look like the evaluation data: the mean of input channel 2 is 0." in warning
