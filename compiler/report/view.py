@@ -12,9 +12,10 @@ from compiler.budget import Clause, milliseconds, points, upper95
 from compiler.choose import MIN_AGREEMENT
 from compiler.measure import Measured
 from compiler.report import charts
+from compiler.report.steps import Fact, steps
 from compiler.result import Compiled
 from compiler.summary import value
-from edge.manifest import ImageInput, InputContract, Manifest, SeriesInput, TensorInput
+from edge.manifest import Manifest
 
 FLIPS_SHOWN = 24
 THUMB_PIXELS = 112
@@ -73,15 +74,6 @@ class Flip:
     compiled: str
     outcome: str
     picture: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A name, a value, and perhaps a word on it."""
-
-    name: str
-    value: str
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +150,7 @@ def view_of(compiled: Compiled) -> View:
         decides=manifest.task != "regress",
         flips_total=int((compiled.reference.predicted != compiled.judged.scores.predicted).sum()),
         judged=f"{compiled.judged.candidate.dtype} on {_title(compiled.judged.candidate.runtime)}",
-        steps=_steps(manifest.input),
+        steps=steps(manifest.input),
         contract_json=msgspec.json.format(msgspec.json.encode(manifest.input), indent=2).decode(),
         contract_origin=compiled.resolved.origin,
         verified=_verified(compiled),
@@ -322,48 +314,6 @@ def _thumbnail(compiled: Compiled, index: int) -> str:
     return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", small)[1].tobytes()).decode()
 
 
-def _steps(contract: InputContract) -> list[Fact]:
-    if isinstance(contract, ImageInput):
-        how = {"stretch": "stretched", "crop": "cropped in the middle", "letterbox": "fitted with a border"}[
-            contract.resize
-        ]
-        return [
-            Fact("Picture", "8-bit", "from a camera or a file"),
-            Fact("Size", f"{contract.width} × {contract.height}", how),
-            Fact("Colour", contract.colour, f"in layout {contract.layout}"),
-            Fact("Scale", f"× {_number(contract.scale)}", "of the 0..255 pixel"),
-            *_normalization(contract.mean, contract.std),
-        ]
-    if isinstance(contract, SeriesInput):
-        return [
-            Fact(
-                "Columns",
-                str(len(contract.columns)),
-                ", ".join(contract.columns[:6]) + (" ..." if len(contract.columns) > 6 else ""),
-            ),
-            Fact("Window", f"{contract.window} rows", f"a new one every {contract.stride} rows"),
-            *_normalization(contract.mean, contract.std),
-            Fact("Layout", contract.layout, "N sample, T time, C or F columns"),
-        ]
-    assert isinstance(contract, TensorInput)  # noqa: S101 - narrows the union
-    return [
-        Fact("Tensor", " × ".join(map(str, contract.shape)), "float32, taken as it is: features are made elsewhere")
-    ]
-
-
-def _normalization(mean: Sequence[float], std: Sequence[float]) -> list[Fact]:
-    return [
-        Fact(
-            "Minus mean", ", ".join(map(_number, mean[:4])), "for each channel" if len(mean) > 1 else "for all channels"
-        ),
-        Fact(
-            "Divided by std",
-            ", ".join(map(_number, std[:4])),
-            "for each channel" if len(std) > 1 else "for all channels",
-        ),
-    ]
-
-
 def _verified(compiled: Compiled) -> list[Fact]:
     return [
         Fact(
@@ -405,7 +355,3 @@ def _bytes(count: int) -> str:
 
 def _ms(ms: float) -> str:
     return f"{ms * 1000:.0f} µs" if ms < 1 else f"{ms:.2f} ms" if ms < 10 else f"{ms:.1f} ms"
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"

@@ -1,6 +1,7 @@
 """A bundle is one deterministic file; whatever bytes it holds, opening it ends in a bundle or in one known error."""
 
 import io
+import json
 import random
 import zipfile
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from edge import archive
 from edge.bundle import LIMITS, Bundle, describe, open_bundle
 from edge.errors import BadBundleError, FileMissingError
+from edge.manifest import Manifest
 
 MakeBundle = Callable[..., Path]
 
@@ -294,3 +296,28 @@ def test_any_json_as_manifest_ends_in_one_known_error(
         return
     assert isinstance(opened, Bundle)
     assert describe(opened.manifest)
+
+
+def test_a_manifest_of_a_release_that_knew_only_classifiers_still_opens(make_bundle: MakeBundle) -> None:
+    new = json.loads(msgspec.json.encode(open_bundle(make_bundle()).manifest))
+    for field in ("task", "score_edges"):
+        del new[field]
+    for field in ("upper95", "verdict"):
+        del new["quality"][field]
+    old = msgspec.json.decode(json.dumps(new), type=Manifest)
+    assert (old.task, old.score_edges, old.quality.upper95, old.quality.verdict) == ("classify", (), None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"score_edges": (0.5,)}, "1 score edges, 0 belong to the task classify"),
+        ({"task": "anomaly", "labels": ()}, "0 score edges, 17 belong to the task anomaly"),
+        ({"task": "anomaly", "labels": (), "score_edges": (1.0,) * 17}, "do not ascend"),
+        ({"task": "regress", "score_edges": tuple(map(float, range(17)))}, "labels, which the task regress has not"),
+        ({"task": "regress", "labels": (), "score_edges": tuple(map(float, range(17)))}, "counts 2 labels, not 0"),
+    ],
+)
+def test_edges_and_labels_belong_to_the_task(make_bundle: MakeBundle, changes: dict[str, object], problem: str) -> None:
+    with pytest.raises(BadBundleError, match=problem):
+        make_bundle(**changes)

@@ -1,0 +1,62 @@
+"""How the device makes the model's input, step by step, in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A name, a value, and perhaps a word on it."""
+
+    name: str
+    value: str
+    detail: str = ""
+
+
+def steps(contract: InputContract) -> list[Fact]:
+    """One fact for each thing that is done to a sample."""
+    if isinstance(contract, ImageInput):
+        how = {"stretch": "stretched", "crop": "cropped in the middle", "letterbox": "fitted with a border"}[
+            contract.resize
+        ]
+        return [
+            Fact("Picture", "8-bit", "from a camera or a file"),
+            Fact("Size", f"{contract.width} × {contract.height}", how),
+            Fact("Colour", contract.colour, f"in layout {contract.layout}"),
+            Fact("Scale", f"× {_number(contract.scale)}", "of the 0..255 pixel"),
+            *_normalization(contract.mean, contract.std),
+        ]
+    if isinstance(contract, SeriesInput):
+        return [
+            Fact(
+                "Columns",
+                str(len(contract.columns)),
+                ", ".join(contract.columns[:6]) + (" ..." if len(contract.columns) > 6 else ""),
+            ),
+            Fact("Window", f"{contract.window} rows", f"a new one every {contract.stride} rows"),
+            *_normalization(contract.mean, contract.std),
+            Fact("Layout", contract.layout, "N sample, T time, C or F columns"),
+        ]
+    assert isinstance(contract, TensorInput)  # noqa: S101 - narrows the union
+    return [
+        Fact("Tensor", " × ".join(map(str, contract.shape)), "float32, taken as it is: features are made elsewhere")
+    ]
+
+
+def _normalization(mean: Sequence[float], std: Sequence[float]) -> list[Fact]:
+    return [
+        Fact(
+            "Minus mean", ", ".join(map(_number, mean[:4])), "for each channel" if len(mean) > 1 else "for all channels"
+        ),
+        Fact(
+            "Divided by std",
+            ", ".join(map(_number, std[:4])),
+            "for each channel" if len(std) > 1 else "for all channels",
+        ),
+    ]
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
