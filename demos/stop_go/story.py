@@ -1,7 +1,5 @@
 """The story. MAIN PATH: `tell`: v1 reaches everybody, v2 is stopped at the canary, v3 reaches everybody and drives."""
 
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -57,12 +55,12 @@ class Story:
 def tell(story: Story, town: Town) -> result.Told:
     """Tell it from beginning to end; the town keeps running afterwards."""
     began_s = time.monotonic()
-    with ThreadPoolExecutor(4) as pool, story.screen:
-        making = {version: pool.submit(_make, story, version) for version in (1, 2)}
+    with ThreadPoolExecutor(4) as pool, story.screen, town.closed_on_error():
+        making = {version: pool.submit(_make, story, town, version) for version in (1, 2)}
         recordings = pool.submit(_record, story)
         client = _step(story, "start a fleet and five cars", lambda: _open(story, town, recordings))
         made = {1: _step(story, "train and compile v1", making[1].result)}
-        making[3] = pool.submit(_make, story, 3)  # goes on from v1
+        making[3] = pool.submit(_make, story, town, 3)  # goes on from v1
         rollouts = {1: _roll_out(story, town, client, made[1], FIRST)}
         made[2] = _control(made[1]) if story.control else _step(story, "train and compile v2", making[2].result)
         rollouts[2] = _roll_out(story, town, client, made[2], WAVES)
@@ -74,13 +72,10 @@ def tell(story: Story, town: Town) -> result.Told:
         return msgspec.structs.replace(told, seconds=round(time.monotonic() - began_s, 1))
 
 
-def _make(story: Story, version: int) -> Made:
+def _make(story: Story, town: Town, version: int) -> Made:
     """Train and compile a version, in a process of its own."""
-    command = [sys.executable, "-m", "demos.stop_go.versions", str(story.folder), str(story.seed), str(version)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"version {version} could not be made:\n{done.stderr[-3000:]}")
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Made)
+    said = town.work("demos.stop_go.versions", str(story.folder), str(story.seed), str(version))
+    return msgspec.json.decode(said.splitlines()[-1], type=Made)
 
 
 def _control(first: Made) -> Made:

@@ -63,6 +63,28 @@ class Town:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @contextlib.contextmanager
+    def closed_on_error(self) -> Iterator[None]:
+        """End everything when the story breaks off: threads that wait for a training would outlive an interrupt."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def work(self, module: str, *words: str) -> str:
+        """Run a module of ours to its end; returns what it printed, or raises FleetError with its last words."""
+        command = [sys.executable, "-m", module, *words]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._processes.append(process)
+        said, complained = process.communicate()
+        with contextlib.suppress(ValueError):  # closed meanwhile
+            self._processes.remove(process)
+        if process.returncode:
+            problem = f"{module} {' '.join(words[1:])} failed"
+            raise FleetError(problem, remedy=complained.decode(errors="replace")[-3000:].strip())
+        return said.decode()
+
     def open(self) -> FleetClient:
         """Make the fleet, start its service, and wait until it answers."""
         self._run("fleet", "init", str(self.fleet), "--keys", str(self.keys))
@@ -101,10 +123,11 @@ class Town:
 
     def close(self) -> None:
         """End everything, the cars first."""
-        for process in reversed(self._processes):
+        running = self._processes.copy()
+        for process in reversed(running):
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
-        for process in self._processes:
+        for process in running:
             try:
                 process.wait(timeout=15)
             except subprocess.TimeoutExpired:
