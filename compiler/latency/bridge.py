@@ -106,16 +106,21 @@ def onnxruntime_float(published: Published, prices: Prices) -> Bridge:
 
 
 def onnxruntime_int8(published: Published, prices: Prices) -> Bridge:
-    """Nothing is published: ncnn's int8 itself, as uncertain as two engines have been apart."""
+    """Nothing is published: ncnn's own int8 against its float, as uncertain as two engines have been apart.
+
+    Not ncnn's int8 price list: six networks of a hundred million MACs and more say nothing of small ones.
+    """
+    gains = np.array([log(int8 / float_) for float_, int8 in ncnn_pairs(published, prices)])
+    centre, spread = centre_of(gains)
     return Bridge(
         runtime="onnxruntime",
         dtype="int8",
         target=prices.target,
-        basis="int8",
+        basis=prices.dtype,
         winograd=True,
-        factor=1.0,
-        spread=round(combine(analogy(published), log(thread_scale(published)[0])), 4),
-        source="by analogy with ncnn, no figure of onnxruntime in int8",
+        factor=round(exp(centre), 4),
+        spread=round(combine(spread, analogy(published), log(thread_scale(published)[0])), 4),
+        source=f"by analogy with ncnn, whose int8 gains {exp(-centre):.2f} there; no figure of onnxruntime in int8",
     )
 
 
@@ -167,6 +172,18 @@ def xnnpack_pairs(published: Published) -> list[tuple[float, float]]:
             }
             pairs += [(runs["float32"][name], ms) for name, ms in runs["int8"].items()]
     return pairs
+
+
+def ncnn_pairs(published: Published, prices: Prices) -> list[tuple[float, float]]:
+    """(float, int8) ms of the same network with one thread on the board of `prices`."""
+    runs = {
+        run.dtype: run.ms
+        for table in published.tables
+        for run in table.run
+        if (table.engine, table.target, run.threads) == ("ncnn", prices.target, 1)
+    }
+    names = [name for name in runs["int8"] if not published.networks[name].postprocessing]
+    return [(runs[prices.dtype][name], runs["int8"][name]) for name in names]
 
 
 def analogy(published: Published) -> float:

@@ -17,6 +17,9 @@ from edge.target import Target
 
 BEYOND = 2.0
 """Times the spread, for a prediction below the smallest network that was fitted: the fit has not been there."""
+FARTHEST = 20.0
+"""Below a twentieth of the smallest network nothing is predicted: there a call's overhead decides, and no published
+table shows it."""
 OLD_SPREAD = log(1.35)
 """tflite-runtime 2.14 against LiteRT 2.3 on the same float model: an allowance, no figure is published.
 Source: their instructions per inference in 8 bits, emulated Cortex-A72: 73.2 to 54.1 million."""
@@ -88,11 +91,11 @@ def estimate_ms(content: bytes, variant: Variant, target: Target) -> Estimate | 
         return None  # its int8 kernels are years older than those that have been published
     bridge = coefficients.bridge_for(target.name, "litert" if old else variant.runtime, variant.dtype)
     work = None if bridge is None else read_work(content, variant)
-    if bridge is None or work is None or not work.operators:
+    if bridge is None or work is None:
         return None
     prices = coefficients.prices_for(bridge)
     listed = float(features(replace(work, dtype=bridge.basis)) @ prices.vector(winograd=bridge.winograd))
-    if listed <= 0:
+    if listed * FARTHEST < prices.least_ms:
         return None
     spread = combine(bridge.spread, OLD_SPREAD) if old else bridge.spread
     beyond = listed < prices.least_ms

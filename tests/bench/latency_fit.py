@@ -9,12 +9,13 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from latency_page import Scaled, write_page
+from latency_page import Report, Scaled, Smaller, write_page
 from msgspec.structs import replace
 
 from compiler.latency import fit
 from compiler.latency.bridge import LEAST_FITTED, Published, bridges
 from compiler.latency.fit import FLOAT_FEATURES, INT8_FEATURES, Matrix, features, half_width, matrix
+from compiler.latency.predict import BEYOND
 from compiler.latency.prices import Coefficients, Prices
 from compiler.latency.tables import Network, Run, Table, load_networks, load_ratios, load_tables
 from edge.target import load_target
@@ -26,7 +27,7 @@ def main(folder: Path) -> None:
     """Fit, and write all three files."""
     coefficients = fit_all()
     (PACKAGE / "coefficients.toml").write_text(as_toml(coefficients), encoding="utf-8")
-    write_page(coefficients, scaled_checks(coefficients), folder)
+    write_page(Report(fit.COVERAGE, 0.25, scaled_checks(coefficients), smaller_checks(), coefficients), folder)
 
 
 def fit_all() -> Coefficients:
@@ -71,6 +72,32 @@ def fit_run(table: Table, run: Run, networks: dict[str, Network]) -> Prices:
         half_width=round(checked.half_width, 4),
         least_ms=float(times_ms.min()),
         source=table.source,
+    )
+
+
+def smaller_checks() -> list[Smaller]:
+    """Fit the larger half of each board's networks, and predict the smaller half."""
+    networks, found = load_networks().network, []
+    for table in load_tables():
+        for run in table.run if table.engine == "ncnn" and table.role == "fit" else ():
+            names = fitted_names(run, networks)
+            if run.threads == 1 and len(names) >= 20:
+                rows = matrix([replace(networks[name].work, dtype=run.dtype) for name in names])
+                found.append(smaller_check(table, rows, np.array([run.ms[name] for name in names])))
+    return found
+
+
+def smaller_check(table: Table, rows: Matrix, times_ms: Matrix) -> Smaller:
+    """One board; the interval is doubled, as `predict` does below its range."""
+    large = times_ms >= np.median(times_ms)
+    apart = np.abs(np.log(times_ms[~large] / (rows[~large] @ fit.fit(rows[large], times_ms[large]))))
+    spread = fit.spread_of(fit.left_out(rows[large], times_ms[large]))
+    return Smaller(
+        board=table.board,
+        large=int(large.sum()),
+        small=int((~large).sum()),
+        covered=round(float((apart <= spread).mean()), 4),
+        covered_doubled=round(float((apart <= BEYOND * spread).mean()), 4),
     )
 
 

@@ -59,26 +59,52 @@ class Scaled(msgspec.Struct, frozen=True):
     half_width: float
 
 
+SMALLER = """
+## Below the range of the fit
+
+A prediction below the smallest network of its table doubles the spread. Tested by fitting the larger half of each
+board's networks, one thread, and predicting the smaller half.
+
+| Board | Fitted | Predicted | Covered | Covered with the spread doubled |
+| --- | --- | --- | --- | --- |
+"""
+
+
+class Smaller(msgspec.Struct, frozen=True):
+    """One board's smaller networks predicted by its larger ones."""
+
+    board: str
+    large: int
+    small: int
+    covered: float
+    covered_doubled: float
+
+
 class Report(msgspec.Struct, frozen=True):
     """`latency.json`."""
 
     aim_covered: float
     aim_half_width: float
     scaled: list[Scaled]
+    smaller: list[Smaller]
     coefficients: Coefficients
 
 
-def write_page(coefficients: Coefficients, scaled: list[Scaled], folder: Path) -> None:
+def write_page(report: Report, folder: Path) -> None:
     """Write both files."""
-    report = Report(COVERAGE, 0.25, scaled, coefficients)
     text = msgspec.json.format(msgspec.json.encode(report), indent=1)
     (folder / "latency.json").write_bytes(text + b"\n")
-    rows = [price_row(prices, report) for prices in coefficients.prices]
-    crossings = [bridge_row(bridge, coefficients) for bridge in coefficients.bridge]
-    checks = [scaled_row(one) for one in scaled]
-    parts = (HEAD.format(aim=COVERAGE), *rows, BRIDGES.rstrip(), *crossings, SCALED.rstrip(), *checks)
+    coefficients = report.coefficients
+    parts = [HEAD.format(aim=COVERAGE), *(price_row(prices, report) for prices in coefficients.prices)]
+    parts += [BRIDGES.rstrip(), *(bridge_row(bridge, coefficients) for bridge in coefficients.bridge)]
+    parts += [SCALED.rstrip(), *map(scaled_row, report.scaled), SMALLER.rstrip(), *map(smaller_row, report.smaller)]
     page = "\n".join(part.rstrip("\n") for part in parts) + "\n"
     (folder / "latency.md").write_text(page, encoding="utf-8")
+
+
+def smaller_row(one: Smaller) -> str:
+    """One board."""
+    return f"| {one.board} | {one.large} | {one.small} | {one.covered:.0%} | {one.covered_doubled:.0%} |"
 
 
 def price_row(prices: Prices, report: Report) -> str:

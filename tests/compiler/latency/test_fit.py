@@ -66,6 +66,14 @@ def test_scaled_by_one_network_four_of_five_others_lie_in_their_interval_on_boar
     assert min(one.covered for one in checks) >= COVERAGE - 0.01
 
 
+def test_a_doubled_spread_holds_for_networks_smaller_than_all_that_were_fitted() -> None:
+    import latency_fit
+
+    for one in latency_fit.smaller_checks():
+        assert one.small >= 10
+        assert one.covered_doubled >= 0.9
+
+
 def test_on_the_boards_that_we_compile_for_four_of_five_networks_lie_in_their_interval() -> None:
     single = [p for p in load_coefficients().prices if p.threads == 1 and p.dtype != "int8" and p.target != "rk3588"]
     assert {p.target for p in single} == {"raspberrypi3", "raspberrypi4", "raspberrypi5", "jetson-orin"}

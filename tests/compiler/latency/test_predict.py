@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 import pytest
-from latency_variants import variant
+from latency_variants import make_tflite, variant
 from msgspec.structs import replace
 
 from compiler.latency import int8_pays, predict
@@ -90,20 +90,40 @@ def test_a_faster_core_is_predicted_to_be_faster(large: bytes) -> None:
     assert slow.ms > 1.5 * fast.ms
 
 
-def test_a_network_smaller_than_all_that_were_published_gets_a_wider_interval(
-    small_tflite: bytes, large: bytes
-) -> None:
-    tiny, usual = predict(small_tflite, variant(), PI4), predict(large, variant("onnxruntime"), PI4)
+@pytest.fixture(scope="module")
+def medium_tflite() -> bytes:
+    """27 million MACs."""
+    return make_tflite(512)
+
+
+def test_a_network_smaller_than_all_that_were_published_gets_a_wider_interval(large: bytes) -> None:
+    tiny, usual = (predict(content, variant("onnxruntime"), PI4) for content in (large_onnx(8), large))
     assert tiny is not None
     assert usual is not None
     assert wide(tiny) > 1.5 * wide(usual)
     assert "smaller than every network" in tiny.source
 
 
-def test_nobody_can_say_for_a_host_without_tables_or_for_kernels_of_years_ago(small_tflite: bytes) -> None:
-    assert predict(small_tflite, variant(), load_target("x86-64")) is None
-    assert predict(small_tflite, variant("tflite-runtime", "int8"), PI4) is None
-    assert predict(small_tflite, variant("tflite-runtime"), PI4) is not None
+def test_nobody_can_say_for_a_host_without_tables_or_for_kernels_of_years_ago(medium_tflite: bytes) -> None:
+    assert predict(medium_tflite, variant(), load_target("x86-64")) is None
+    assert predict(medium_tflite, variant("tflite-runtime", "int8"), PI4) is None
+    assert predict(medium_tflite, variant("tflite-runtime"), PI4) is not None
+
+
+def test_nobody_can_say_for_a_network_that_is_mostly_the_overhead_of_a_call(small_tflite: bytes) -> None:
+    assert predict(small_tflite, variant(), PI4) is None
+
+
+def test_int8_is_faster_with_litert_and_by_analogy_not_by_much_with_onnxruntime(
+    medium_tflite: bytes, large: bytes
+) -> None:
+    gains = {}
+    for runtime, content in (("litert", medium_tflite), ("onnxruntime", large)):
+        float_, int8 = (predict(content, variant(runtime, dtype), PI4) for dtype in ("float32", "int8"))
+        assert float_ is not None
+        assert int8 is not None
+        gains[runtime] = float_.ms / int8.ms
+    assert gains["litert"] > 2 > gains["onnxruntime"] > 1
 
 
 def test_exactly_the_file_that_a_board_timed_is_measured(large: bytes) -> None:
@@ -185,7 +205,7 @@ def test_the_printed_interval_is_the_spread(large: bytes) -> None:
     assert wide(printed) / 2 == pytest.approx(half_width(spread), rel=0.02)
 
 
-def test_a_variant_keeps_its_runtime(small_tflite: bytes) -> None:
-    old = predict(small_tflite, replace(variant(), runtime="tflite-runtime"), PI4)
+def test_a_variant_keeps_its_runtime(medium_tflite: bytes) -> None:
+    old = predict(medium_tflite, replace(variant(), runtime="tflite-runtime"), PI4)
     assert old is not None
     assert old.runtime == "tflite-runtime"
