@@ -15,7 +15,10 @@ FREE = {
 """Moves no data, or onnxruntime fuses it into what stands before it."""
 FUSED_AFTER = {"Conv": {"Relu", "Clip", "LeakyRelu", "HardSigmoid"}}
 """Activations that become part of a convolution."""
-BRANCHING = {"If", "Loop", "Scan"}
+UNCOUNTED = {
+    "If", "Loop", "Scan", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "Einsum", "Attention",
+}  # fmt: skip
+"""Branches, and operators that multiply but whose work is not read here: nothing is said of their graphs."""
 
 
 class Node:
@@ -31,20 +34,24 @@ class Node:
 
 
 def read_onnx(content: bytes) -> Work | None:
-    """Count one inference, or None if the graph branches or has open shapes."""
+    """Count one inference, or None if the graph branches, has open shapes, or operators of other domains."""
     import onnx
 
-    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content))
+    try:
+        model = onnx.shape_inference.infer_shapes(onnx.load_from_string(content), data_prop=True)
+    except onnx.shape_inference.InferenceError:
+        return None
     shapes = tensor_shapes(model.graph)
     makers = {name: node for node in model.graph.node for name in node.output}
     tally = Tally()
     for node in model.graph.node:
         if node.op_type in FREE or _is_fused(node, makers):
             continue
-        if node.op_type in BRANCHING or shapes.get(node.output[0]) is None:
+        known = all(name in shapes for name in (*node.input[:2], node.output[0]) if name)
+        if node.op_type in UNCOUNTED or node.domain not in {"", "ai.onnx"} or not known:
             return None
         READERS.get(node.op_type, _other)(Node(node, shapes), tally)
-    int8 = any(node.op_type in {"QuantizeLinear", "QLinearConv"} for node in model.graph.node)
+    int8 = any(node.op_type == "QuantizeLinear" for node in model.graph.node)
     return tally.work("int8" if int8 else "float32")
 
 

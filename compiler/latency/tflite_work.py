@@ -92,6 +92,11 @@ def _recurrent(operator: Operator, tally: Tally) -> None:
     tally.recurrent(prod(shape), prod(operator.written[0]), weights, steps=steps)
 
 
+def _memory(operator: Operator, tally: Tally) -> None:
+    features, time = operator.read[1:3]
+    tally.recurrent(prod(operator.read[0]), prod(operator.written[0]), prod(features) + prod(time), steps=1)
+
+
 def _other(operator: Operator, tally: Tally) -> None:
     tally.other(operator.moved)
 
@@ -102,6 +107,7 @@ READERS: dict[str, Reader] = {
     "TRANSPOSE_CONV": _transposed,
     "FULLY_CONNECTED": _dense,
     "BATCH_MATMUL": _product,
+    "SVDF": _memory,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _recurrent,
     "UNIDIRECTIONAL_SEQUENCE_RNN": _recurrent,
     "BIDIRECTIONAL_SEQUENCE_LSTM": _recurrent,

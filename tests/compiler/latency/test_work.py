@@ -31,6 +31,39 @@ def test_an_onnx_file_of_the_same_network_is_the_same_work(small_onnx: bytes) ->
     assert read_work(small_onnx, variant("onnxruntime")) == Work(**SMALL)
 
 
+def test_a_graph_with_operators_that_are_not_counted_is_not_counted_at_all(small_onnx: bytes) -> None:
+    import onnx
+
+    model = onnx.load_from_string(small_onnx)
+    model.graph.node[2].domain = "com.example"
+    assert read_work(model.SerializeToString(), variant("onnxruntime")) is None
+
+
+def test_a_graph_with_open_shapes_is_not_counted(small_onnx: bytes) -> None:
+    import onnx
+
+    model = onnx.load_from_string(small_onnx)
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    assert read_work(model.SerializeToString(), variant("onnxruntime")) is None
+
+
+GRAPH = """7767517
+4 4
+Input x 0 1 x -23330=4,3,8,8,3 0=8 1=8 2=3
+Convolution c 1 1 x c -23330=4,3,4,4,8 0=8 1=3 3=2 4=1 5=1 6=216
+ConvolutionDepthWise d 1 1 c d 0=8 1=3 11=3 2=1 12=1 3=1 13=1 4=1 14=1 5=1 6=72 7=8
+InnerProduct y 1 1 d y -23330=4,1,4,1,1 0=4 1=1 2=512
+"""
+
+
+def test_an_ncnn_graph_is_counted_with_and_without_shapes_in_it() -> None:
+    import ncnn_graph
+
+    work, postprocessing = ncnn_graph.read_graph(GRAPH, (8, 8, 3))
+    assert (work.first, work.depthwise, work.dense) == (16 * 216, 16 * 72, 512)
+    assert (work.operators, postprocessing) == (3, False)
+
+
 def test_bytes_follow_the_dtype() -> None:
     assert Work(weights=10, elements=20).bytes_moved == 120
     assert Work(weights=10, elements=20, dtype="int8").bytes_moved == 30
