@@ -5,15 +5,19 @@ It sees what the select part showed, and of the report part only how many sample
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 from compiler.budget import Budget, expected_bound, milliseconds, points, surely_lost
 from compiler.measure import Measured
 from edge.errors import BadModelError
-from edge.manifest import RuntimeName
+from edge.manifest import Precision, RuntimeName
 from edge.target import Target
 
 MIN_AGREEMENT = 0.97
+INT8_FASTER: tuple[Precision, ...] = ("int8", "mixed", "float32", "float16", "int8-weights", "int16x8")
+FLOAT_FASTER: tuple[Precision, ...] = ("float32", "float16", "int8-weights", "int8", "mixed", "int16x8")
+"""Precisions from fast to slow, as the kernels of CPUs have them: float16 and int8 weights are expanded to float32 when
+a model is loaded, and 16-bit activations fall to reference kernels. Source: XNNPACK's list of operators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +122,21 @@ def _excess(one: Measured, budget: Budget, report_samples: int) -> tuple[float, 
     return late, max(0.0, drop - budget.max_drop)
 
 
-def _rank(one: Measured, measured: Sequence[Measured], target: Target) -> tuple[int, int]:
-    """Runtime first; then int8 before float where it is known to be faster, and after it elsewhere."""
+def _rank(one: Measured, measured: Sequence[Measured], target: Target) -> tuple[int, int, float]:
+    """Runtime first; then int8 before float where it is known to be faster, and after it elsewhere; then the error.
+
+    Of two files that are equally fast the one whose outputs are nearer to the float model's wins: on few samples that
+    says more than the metric does.
+    """
     runtime, dtype = one.candidate.runtime, one.candidate.dtype
-    faster = _faster(runtime, measured, target)
-    return target.runtimes.index(runtime), 0 if (dtype == "int8") == faster else 1
+    order = INT8_FASTER if _faster(runtime, measured, target) else FLOAT_FASTER
+    return target.runtimes.index(runtime), order.index(dtype), -sqnr_of(one)
+
+
+def sqnr_of(one: Measured) -> float:
+    """Signal to noise of the outputs against the float model's, decibels; infinite where they are equal."""
+    found = next((figure.value for figure in one.compared.figures if figure.unit == "dB"), None)
+    return inf if found is None else found
 
 
 def _faster(runtime: RuntimeName, measured: Sequence[Measured], target: Target) -> bool:
@@ -152,7 +166,8 @@ def _predicted(runtime: RuntimeName, measured: Sequence[Measured]) -> tuple[_Tim
 def _fallback(order: Sequence[int], measured: Sequence[Measured]) -> int | None:
     """A float of another runtime; else any of another runtime; else a float of the same one."""
     main = measured[order[0]].candidate
-    others = [index for index in order[1:] if measured[index].candidate.dtype == "float32"] or order[1:]
+    rest = [index for index in order[1:] if _kind(measured[index]) != _kind(measured[order[0]])]
+    others = [index for index in rest if measured[index].candidate.dtype == "float32"] or rest
     elsewhere = [index for index in others if measured[index].candidate.runtime != main.runtime]
     return next(iter(elsewhere or others), None)
 
@@ -169,16 +184,14 @@ def _why_main(main: int, measured: Sequence[Measured], objections: Sequence[str]
             f"choose, and decides alike on {quality.agreement:.1%} of them"
         )
     siblings = [
-        (index, other)
+        index
         for index, other in enumerate(measured)
-        if other.candidate.runtime == runtime and other.candidate.dtype != one.candidate.dtype
+        if other.candidate.runtime == runtime and other.candidate.dtype == "int8"
     ]
     if not siblings:
-        return (
-            f"float32 on {runtime}, the first runtime of {target.name} with a usable candidate; there is no int8 there"
-        )
-    why = objections[siblings[0][0]] or _how_slow(runtime, measured, target)
-    return f"float32 on {runtime}, because int8 there {why}"
+        return f"{_name(one)}, the first runtime of {target.name} with a usable candidate; there is no int8 there"
+    best = max(siblings, key=lambda index: (not objections[index], sqnr_of(measured[index])))
+    return f"{_name(one)}, because int8 there {objections[best] or _how_slow(runtime, measured, target)}"
 
 
 def _how_fast(runtime: RuntimeName, measured: Sequence[Measured], target: Target) -> str:
@@ -208,6 +221,9 @@ def _why_not(index: int, measured: Sequence[Measured], *, main: int, fallback: i
         return f"taken as the fallback, {where}"
     if one.runtime != best.runtime:
         return f"not taken: {target.name} prefers {best.runtime}, and a bundle holds two variants at most"
+    if _kind(measured[index]) == _kind(measured[main]):
+        near = f"{sqnr_of(measured[main]):.1f} dB against {sqnr_of(measured[index]):.1f}"
+        return f"not taken: of the same speed as the chosen one, which is nearer to the float model ({near})"
     if one.dtype == "int8":
         return f"not taken: int8 {_how_slow(one.runtime, measured, target)}"
     return "not taken: the main variant is as good, and the fallback is for another runtime"
@@ -215,3 +231,7 @@ def _why_not(index: int, measured: Sequence[Measured], *, main: int, fallback: i
 
 def _name(one: Measured) -> str:
     return f"{one.candidate.dtype} on {one.candidate.runtime}"
+
+
+def _kind(one: Measured) -> tuple[RuntimeName, Precision]:
+    return one.candidate.runtime, one.candidate.dtype

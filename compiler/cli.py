@@ -1,14 +1,16 @@
 """`edge compile` and `edge evaluate`: words in, results out; the work is in `pipeline.py` and `evaluate.py`."""
 
+from collections.abc import Callable
 from math import inf
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from compiler.plan import Effort
 from edge import console
 from edge.errors import BadArgumentError
-from edge.manifest import MetricName, TaskName
+from edge.manifest import Latency, MetricName, TaskName, Variant
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -31,6 +33,10 @@ def compile_command(
     task: TaskName | None = None,
     metric: MetricName | None = None,
     golden_from_data: Flag = False,
+    calibration: Path | None = None,
+    effort: Effort = "normal",
+    cache: Path | None = None,
+    no_cache: Flag = False,
     json: Flag = False,
 ) -> None:
     """Compile a trained model into a bundle for one kind of device, and prove what it costs.
@@ -70,15 +76,28 @@ def compile_command(
         By default accuracy, auc or mae, by the task; also top5, f1 and correlation (with the float model).
     golden_from_data
         Put real samples into the bundle as golden samples, instead of synthetic ones. They will lie on every device.
+    calibration
+        What a board of this kind measured (`edge bench --calibration`): its times replace and scale predictions.
+    effort
+        quick: float and one int8 of each format; normal: also other ranges, corrected biases and float16; thorough:
+        everything there is.
+    cache
+        Folder of what was built before; by default `edgewright` in the user's cache folder.
+    no_cache
+        Build everything anew, and keep nothing.
     json
         Print one JSON object.
     """
+    from compiler.again import compile_again
     from compiler.budget import MAX_DROP, Budget
+    from compiler.cache import Cache, default_folder
     from compiler.packing import Order
     from compiler.pipeline import Request, compile_model
-    from compiler.result import to_json
+    from compiler.result import Json, to_json
+    from compiler.search import Scope
     from compiler.summary import summarize
 
+    kept = Cache(None if no_cache else cache or default_folder())
     request = Request(
         model=model,
         data=data,
@@ -94,10 +113,34 @@ def compile_command(
             asked=max_drop is not None,
             accept_unproven=accept_unproven,
         ),
+        scope=Scope(effort=effort, cache=kept),
         golden_from_data=golden_from_data,
     )
-    compiled = compile_model(request, stage=console.progress, warn=lambda text: console.say(f"warning: {text}"))
-    console.emit(to_json(compiled), json=json, text=lambda: summarize(compiled))
+
+    def warn(text: str) -> None:
+        console.say(f"warning: {text}")
+
+    def make() -> tuple[Json, str]:
+        compiled = compile_model(request, stage=console.progress, warn=warn, predict=predictor(target, calibration))
+        return to_json(compiled), summarize(compiled)
+
+    told, text = compile_again(request, cache=kept, calibration=calibration, warn=warn, make=make)
+    console.emit(told, json=json, text=text)
+
+
+def predictor(target: str, calibration: Path | None) -> Callable[[bytes, Variant], Latency | None]:
+    """Say how to predict for a target; raises BadArgumentError or BadDataError for an unusable calibration."""
+    from functools import partial
+
+    from compiler.latency import predict
+    from compiler.latency.predict import check_calibration
+    from edge.calibration import read_calibration
+    from edge.target import load_target
+
+    board = None if calibration is None else read_calibration(calibration)
+    if board is not None:
+        check_calibration(board, load_target(target))
+    return partial(predict, target=load_target(target), calibration=board)
 
 
 def evaluate_command(bundle: Path, /, *, data: Path, label_column: str = "label", json: Flag = False) -> None:

@@ -10,6 +10,7 @@ from compiler.contract import Resolved, beside, read_labels, read_task, resolve_
 from compiler.dataset import arrange
 from compiler.packing import Order
 from compiler.read_data import open_data
+from compiler.search import Scope
 from compiler.stage import Stage
 from compiler.subject import Subject
 from edge.manifest import TaskName
@@ -30,6 +31,7 @@ class Request:
     metric: str | None = None
     """None: the task's own."""
     budget: Budget = field(default_factory=Budget)
+    scope: Scope = field(default_factory=Scope)
     golden_from_data: bool = False
 
 

@@ -57,7 +57,9 @@ def compile_model(
     found = search(
         select,
         calibration=lambda: real_inputs(calibrate.usual()),
+        calibrated=calibrate.usual().samples.digests,
         target=target,
+        scope=request.scope,
         reference=reference,
         yardstick=yardstick,
         predict=predict,

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from edge.errors import BadArgumentError, BadDataError
-from edge.manifest import Record, RuntimeName, Sha256
+from edge.manifest import Precision, Record, RuntimeName, Sha256
 
 FORMAT: Literal[1] = 1
 LIMIT_BYTES = 64 * 2**20
@@ -25,7 +25,7 @@ class Timing(Record, frozen=True, kw_only=True):
     sha256: Sha256
     file: str
     runtime: RuntimeName
-    dtype: Literal["float32", "int8"]
+    dtype: Precision
     p10_ms: Millis
     p50_ms: Millis
     p90_ms: Millis

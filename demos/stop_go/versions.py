@@ -57,7 +57,17 @@ def compile_version(folder: Path, recipe: Recipe, model: Path, data: Path) -> Ma
     """Run `edge compile`."""
     bundle = folder / f"{MODEL}-{recipe.version}.edge"
     words = ["compile", str(model), "--target", TARGET, "--data", str(data), "--name", MODEL, "-o", str(bundle)]
-    command = [sys.executable, "-m", "edge.cli", *words, "--model-version", str(recipe.version), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "edge.cli",
+        *words,
+        "--model-version",
+        str(recipe.version),
+        "--effort",
+        "quick",
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"edge compile failed:\n{done.stdout}{done.stderr}")

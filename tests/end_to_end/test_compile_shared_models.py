@@ -43,7 +43,7 @@ def compile_in(folder: Path, case: Case) -> tuple[dict[str, Any], float]:
     data = shutil.copy(SHARED / "ready" / case.data, folder)
     # a function finds its weights by its own path, so it stays where it is; the command still runs in `folder`
     spec = f"{case.model}{case.function}" if case.function else str(model)
-    words = [EDGE, "compile", spec, "--target", "raspberrypi4", "--data", data, "-o", "m.edge", "--json"]
+    words = [EDGE, "compile", spec, "--target", "raspberrypi4", "--data", data, "-o", "m.edge", "--json", "--no-cache"]
     start = time.monotonic()
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False, timeout=900)
     seconds = time.monotonic() - start

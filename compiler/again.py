@@ -1,0 +1,98 @@
+"""The same compile once more: its bundle and report come from the cache, without loading the model or any exporter.
+
+Everything that a compile depends on is hashed: our code and tools, the processor, the files, the options. A source that
+is Python code is never known again this way, for it may read anything.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from compiler.cache import Cache, code_digest, key_of
+from compiler.measure import host_core
+from compiler.opening import Request
+from compiler.packing import tool_versions
+from compiler.result import report_folder
+from edge.target import load_target
+
+CODE = ".py:"
+"""Stands in the name of a model that is a function."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a compile wrote, and what it said."""
+
+    told: dict[str, Any]
+    """The object of `--json`."""
+    text: str
+    """For people; names the paths of the first time."""
+    bundle: bytes
+    report: dict[str, bytes]
+    """File name to content."""
+
+
+def compile_again(
+    request: Request,
+    *,
+    cache: Cache,
+    calibration: Path | None,
+    warn: Callable[[str], None],
+    make: Callable[[], tuple[dict[str, Any], str]],
+) -> tuple[dict[str, Any], str]:
+    """Return what `--json` prints and what people read, from the cache or by `make`, which also writes the files.
+
+    `warn` hears once more what looked wrong the first time; `make` has its own way to say it.
+    """
+    if CODE in request.model or cache.folder is None:
+        return make()
+    key = key_of("compile", *fingerprint(request, calibration))
+    kept = cache.get(key)
+    if kept is not None:
+        outcome = msgspec.msgpack.decode(kept, type=Outcome)
+        for warning in outcome.told["warnings"]:
+            warn(warning)
+        return _write(outcome, request)
+    told, text = make()
+    bundle = Path(told["bundle"])
+    report = {path.name: path.read_bytes() for path in sorted(report_folder(bundle).iterdir())}
+    outcome = Outcome(told=told, text=text, bundle=bundle.read_bytes(), report=report)
+    cache.put(key, msgspec.msgpack.encode(outcome))
+    return told, text
+
+
+def fingerprint(request: Request, calibration: Path | None) -> Iterator[object]:
+    """Yield everything that the bytes of bundle and report depend on."""
+    order = request.order
+    yield from (code_digest(), tool_versions(), host_core(), load_target(order.target))
+    yield from (order.name or Path(request.model).stem, order.version)
+    model = Path(request.model)
+    beside = sorted(model.parent.glob(f"{model.stem}.*")) + sorted(model.parent.glob("*.data"))
+    for path in (*beside, request.input_file, request.labels_file, calibration):
+        yield None if path is None else [digest for _, digest in contents(path)]
+    yield list(contents(request.data))
+    yield from (request.label_column, request.task, request.metric, request.golden_from_data)
+    yield from (request.budget, request.scope.effort, [str(plan) for plan in request.scope.plans])
+
+
+def contents(path: Path) -> Iterator[tuple[str, str]]:
+    """Name and hash of a file, or of all files below a folder; nothing where there is neither."""
+    files = sorted(one for one in path.rglob("*") if one.is_file()) if path.is_dir() else [path] * path.is_file()
+    for file in files:
+        yield str(file.relative_to(path)), hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _write(outcome: Outcome, request: Request) -> tuple[dict[str, Any], str]:
+    """Lay the files where this compile wants them, and say so."""
+    before = str(outcome.told["bundle"])
+    bundle = request.order.output or Path(Path(before).name)
+    folder = report_folder(bundle)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in outcome.report.items():
+        (folder / name).write_bytes(content)
+    bundle.write_bytes(outcome.bundle)
+    told = outcome.told | {"bundle": str(bundle), "report": str(folder / "report.html")}
+    text = outcome.text.replace(str(report_folder(Path(before))), str(folder)).replace(before, str(bundle))
+    return told, f"{text}\nfrom the cache: nothing has changed since it was compiled"
