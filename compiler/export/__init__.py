@@ -39,6 +39,10 @@ class FileFormat:
     """Prepared file, ranges -> integer file."""
     quantize_one: Callable[[bytes, Mapping[str, Range], str], bytes]
     """Prepared file, ranges, a layer -> a file in which that layer alone is int8."""
+    has_integers: Callable[[bytes], bool]
+    """Whether any activation of a file is an integer."""
+    float_kinds: Callable[[bytes], tuple[str, ...]]
+    """Kinds of operators that compute in float in an integer file."""
     shrink: Callable[[bytes, Plan], bytes]
     """Prepared file -> one with smaller weights that computes in float."""
     describe: Callable[[bytes], Specs]
@@ -57,6 +61,8 @@ FORMATS: Mapping[Format, FileFormat] = {
         run=onnx_format.run_onnx,
         quantize=onnx_format.quantize,
         quantize_one=onnx_format.quantize_one,
+        has_integers=onnx_format.has_integers,
+        float_kinds=onnx_format.float_nodes,
         shrink=onnx_format.shrink,
         describe=onnx_format.describe,
         note=onnx_format.note,
@@ -70,6 +76,8 @@ FORMATS: Mapping[Format, FileFormat] = {
         run=tflite_format.run_tflite,
         quantize=tflite_format.quantize,
         quantize_one=tflite_format.quantize_one,
+        has_integers=tflite_format.has_integers,
+        float_kinds=tflite_format.float_operators,
         shrink=tflite_format.shrink,
         describe=tflite_format.describe,
         note=tflite_format.note,

@@ -9,7 +9,7 @@ from compiler.observe.onnx_model import observe_onnx, run_onnx
 from compiler.observe.ranges import Range
 from compiler.plan import Plan
 from compiler.quantize.onnx_layers import read_network, write_constants
-from compiler.quantize.onnx_qdq import Codes, float_nodes, quantize_onnx
+from compiler.quantize.onnx_qdq import Codes, float_nodes, has_integers, quantize_onnx
 from compiler.quantize.onnx_weights import halve_weights, quantize_weights
 from edge.errors import BadModelError, EdgeError
 from edge.manifest import Dtype, TensorSpec
@@ -17,6 +17,8 @@ from edge.manifest import Dtype, TensorSpec
 __all__ = [
     "describe",
     "export",
+    "float_nodes",
+    "has_integers",
     "note",
     "observe_onnx",
     "prepare",

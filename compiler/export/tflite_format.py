@@ -10,7 +10,7 @@ from compiler.observe.ranges import Range
 from compiler.observe.tflite_model import observe_tflite, run_tflite
 from compiler.plan import Plan
 from compiler.quantize.tflite_layers import read_network, write_constants
-from compiler.quantize.tflite_model import float_operators, modernize
+from compiler.quantize.tflite_model import float_operators, has_integers, modernize
 from compiler.quantize.tflite_recipes import quantize_tflite, shrink_tflite
 from edge.errors import BadModelError, EdgeError
 from edge.manifest import TensorSpec
@@ -18,6 +18,8 @@ from edge.manifest import TensorSpec
 __all__ = [
     "describe",
     "export",
+    "float_operators",
+    "has_integers",
     "note",
     "observe_tflite",
     "prepare",

@@ -9,6 +9,8 @@ from compiler.observe import Observations, Observer
 from compiler.quiet import quiet
 
 CHANNEL_AXIS = 1
+_BACK = "_DequantizeLinear_Output"
+"""What ONNX Runtime's quantizer appends to the name of an activation that it rounds."""
 
 
 def observe_onnx(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Observations:
@@ -21,7 +23,7 @@ def observe_onnx(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Obse
 
 
 def run_onnx(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Yield for each sample the float activations by name."""
+    """Yield for each sample the float activations by name; of a QDQ file as they are after rounding."""
     with quiet():
         import onnx
         import onnxruntime
@@ -38,6 +40,7 @@ def run_onnx(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Iterator
     for sample in samples:
         batch = np.ascontiguousarray(sample, np.float32).reshape(feed.shape)
         found = dict(zip(names, session.run(None, {feed.name: batch}), strict=True))
+        found |= {name.removesuffix(_BACK): one for name, one in found.items() if name.endswith(_BACK)}
         yield {feed.name: batch} | {
             name: one for name, one in found.items() if getattr(one, "dtype", None) == np.float32 and one.size
         }

@@ -9,6 +9,15 @@ CEILING_DB = 150.0
 """Beyond float32's own rounding (24 bits: 144 dB) there is nothing to tell apart."""
 
 
+def mean_sqnr_db(pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> float:
+    """Mean of each sample's own SQNR, decibels: one sample that goes wrong does not outweigh all others.
+
+    Args:
+        pairs: (exact, quantized) arrays of the same shape, one pair a sample; at least one.
+    """
+    return float(np.mean([sqnr_db([pair]) for pair in pairs]))
+
+
 def sqnr_db(pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> float:
     """Signal-to-quantization-noise ratio over all samples, decibels: 10 log10(sum x^2 / sum (x - q)^2).
 

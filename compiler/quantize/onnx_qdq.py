@@ -61,6 +61,13 @@ def quantize_onnx(
         return _serialized(quantizer.model.model)
 
 
+def has_integers(content: bytes) -> bool:
+    """Whether any activation is an integer."""
+    import onnx
+
+    return any(node.op_type == "QuantizeLinear" for node in onnx.load_model_from_string(content).graph.node)
+
+
 def float_nodes(content: bytes) -> tuple[str, ...]:
     """Name the kinds of operators of a QDQ file that read no dequantized activation, sorted."""
     import onnx

@@ -58,3 +58,13 @@ def float_operators(content: bytes) -> tuple[str, ...]:
             ):
                 found.add(name)
     return tuple(sorted(found))
+
+
+def has_integers(content: bytes) -> bool:
+    """Whether any operator but a conversion writes int8 or int16."""
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    graph = flatbuffer_utils.read_model_from_bytearray(content).subgraphs[0]
+    kinds = {schema.TensorType.INT8, schema.TensorType.INT16}
+    return any(graph.tensors[index].type in kinds for op in graph.operators for index in op.outputs)

@@ -1,0 +1,109 @@
+"""A workbench + an integer file -> one row a layer: its error, what it costs at the output, the likely cause."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compiler.explain.cause import Cause, classify
+from compiler.observe import Observation
+from compiler.observe.ranges import Range
+from compiler.quantize.error import CEILING_DB
+from compiler.quantize.layers import Layer, Network, per_channel_max
+from compiler.quantize.workbench import Workbench
+
+TINY = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """What int8 does to one layer."""
+
+    name: str
+    """As `Plan.keep_float` takes it."""
+    op: str
+    sqnr_db: float
+    """Of its own output in the integer model: the error that has gathered up to here. 150: not measured."""
+    alone_db: float
+    """Of the model's output with this layer alone in int8; the lowest is what to keep in float first. 150: never int8
+    by itself."""
+    low: float
+    high: float
+    """Range of its output."""
+    imbalance: float
+    """Largest over median channel range, of its output or its weights, whichever is larger; 1: all alike."""
+    saturated: float
+    """Share of output values at the lowest or highest code."""
+    cause: Cause
+
+
+def rank_layers(
+    bench: Workbench, *, ranges: Mapping[str, Range], integer: bytes, samples: int = 16
+) -> tuple[LayerError, ...]:
+    """Measure every layer that can be int8, the one that costs most at the output first.
+
+    Args:
+        bench: of the float file.
+        ranges: of its activations, such as `ranges_of(bench.seen, "minmax")`.
+        integer: the same model in int8; its own tensors are compared with the float model's.
+        samples: calibration samples that are run, once for each layer.
+
+    Raises: BadModelError.
+    """
+    network = bench.network
+    local, left = bench.local_errors(integer, samples=samples), bench.float_kinds(integer)
+    rows = []
+    for layer in network.layers:
+        seen = bench.seen.get(layer.outputs[0]) if layer.outputs else None
+        if seen is None:
+            continue
+        alone = bench.alone(layer.name, ranges, samples=samples)
+        own = local.get(layer.outputs[0])
+        rows.append(_row(layer, network, seen, ranges[layer.outputs[0]], (own, alone), is_float=layer.op in left))
+    return tuple(sorted(rows, key=lambda row: (row.alone_db, row.name)))
+
+
+def worst(rows: Sequence[LayerError], count: int) -> tuple[str, ...]:
+    """Name the layers to keep in float first."""
+    return tuple(row.name for row in rows[:count])
+
+
+def _row(
+    layer: Layer,
+    network: Network,
+    seen: Observation,
+    span: Range,
+    errors_db: tuple[float | None, float | None],
+    *,
+    is_float: bool,
+) -> LayerError:
+    """Gather the figures of one layer. Errors None: not measured, because it is fused or never int8 by itself."""
+    own_db, alone_db = (CEILING_DB if one is None else one for one in errors_db)
+    imbalance = max(_spread(seen.channel_max), _spread(_weight_ranges(layer, network)))
+    saturated = _share_outside(seen, span)
+    fill = _root_mean_square(seen) / max(abs(span[0]), abs(span[1]), TINY)
+    cause = classify(
+        sqnr_db=min(own_db, alone_db), is_float=is_float, saturated=saturated, imbalance=imbalance, fill=fill
+    )
+    return LayerError(layer.name, layer.op, own_db, alone_db, seen.low, seen.high, imbalance, saturated, cause)
+
+
+def _weight_ranges(layer: Layer, network: Network) -> NDArray[np.float64]:
+    return per_channel_max(network.constants[layer.weight], layer.out_axis) if layer.weight else np.ones(1)
+
+
+def _spread(channels: NDArray[np.float64]) -> float:
+    return float(channels.max() / max(float(np.median(channels)), TINY)) if channels.max() > TINY else 1.0
+
+
+def _share_outside(seen: Observation, span: Range) -> float:
+    """Share of the nonzero values that lie beyond the range."""
+    histogram = seen.histogram
+    outside = (histogram.centres < span[0]) | (histogram.centres > span[1])
+    return float(histogram.counts[outside].sum() / max(histogram.total, 1))
+
+
+def _root_mean_square(seen: Observation) -> float:
+    histogram = seen.histogram
+    return float(np.sqrt((histogram.counts * histogram.centres**2).sum() / max(histogram.total, 1)))
