@@ -39,7 +39,7 @@ def write_constants(content: bytes, constants: Constants) -> bytes:
     model = _parse(content)
     for name, values in constants.items():
         initializer = model.graph.initializers[name]
-        initializer.const_value = ir.Tensor(np.ascontiguousarray(values, np.float32), name=name)
+        initializer.const_value = ir.Tensor(np.array(values, np.float32, order="C"), name=name)
     with quiet():
         written: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
     return written

@@ -14,6 +14,7 @@ from compiler.load import SourceModel, load_model
 from compiler.observe.ranges import ranges_of
 from compiler.plan import Plan
 from compiler.quantize.layers import Layer, Network
+from compiler.quantize.onnx_layers import write_constants
 from compiler.quantize.split_outputs import layers_to_split
 from edge.runtimes import open_model, run_float
 
@@ -141,6 +142,22 @@ def test_outputs_of_like_range_stay_joined_in_int8() -> None:
     network = Network((join, move), ("x",), ("y",), {})
     assert layers_to_split(network, {"a": (0, 1), "b": (0, 3)}) == ()
     assert layers_to_split(network, {"a": (0, 1), "b": (-300, 300)}) == ("join", "move")
+
+
+def test_a_constant_that_is_one_number_keeps_its_shape_when_weights_change() -> None:
+    nodes = [helper.make_node("Mul", ["x", "scalar"], ["y"], name="twice")]
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])],
+        [numpy_helper.from_array(np.array(2.0, np.float32), "scalar")],
+    )
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
+    written = write_constants(content, {"scalar": np.array(3.0, np.float32)})
+    (after,) = onnx.load_model_from_string(written).graph.initializer
+    assert numpy_helper.to_array(after) == 3
+    assert list(after.dims) == []
 
 
 def test_swish_and_squeeze_excite_stay_accurate_in_int8(tmp_path: Path) -> None:
