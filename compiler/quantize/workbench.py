@@ -35,8 +35,8 @@ OBSERVED_NUMBERS, JUDGED_NUMBERS = 5e8, 2e8
 """Activations in all that are observed or judged: a MobileNetV2 of 224 pixels (6.7 million a sample) gets 74 and 29."""
 GAIN_DB: Mapping[Pass, float] = {"equalize": 1.0, "correct-bias": 0.2, "split-outputs": -0.1}
 """What a pass must gain on the judged samples to be kept. Equalizing gained 0.5 dB on ResNet-8's, and lost 0.7 points
-of agreement on others; correcting biases gained about the same on both (measured on five networks). In one SQNR over
-boxes and scores the boxes drown the scores, so splitting outputs is kept unless it costs something."""
+of agreement on others; correcting biases gained on others, too, though less (measured on five networks). In one SQNR
+over boxes and scores the boxes drown the scores, so splitting outputs is kept unless it costs something."""
 SAME = 1e-4
 """Of the largest output: how far folding factors into weights may move a float output."""
 
