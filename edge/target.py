@@ -7,7 +7,7 @@ import difflib
 import tomllib
 from functools import cache
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -44,6 +44,13 @@ class Target(Record, frozen=True, kw_only=True):
     ram_mib: Annotated[int, msgspec.Meta(ge=1)]
     """What a model and its buffers may use, not what is fitted."""
     npu: str | None = None
+    """The name that the NPU's own compiler gives it."""
+    npu_compiler: Literal["vela", "rknn-toolkit2"] | None = None
+    """Which compiler makes the file that the NPU runs."""
+    system_config: str | None = None
+    """Vela's name for the clock and for what the memories deliver."""
+    memory_mode: str | None = None
+    """Vela's name for what lies in which memory."""
     providers: tuple[str, ...] = ()
     """onnxruntime's execution providers to try before the CPU, where the device has them."""
     supported: bool = True

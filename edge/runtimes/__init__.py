@@ -1,4 +1,4 @@
-"""One small interface to whatever runs a model here: LiteRT, onnxruntime or tflite-runtime.
+"""One small interface to whatever runs a model here: LiteRT, onnxruntime, tflite-runtime, or an NPU.
 
 `open_session` picks the first variant of a bundle whose runtime works on this machine; `check_golden` proves that it
 computes what the compiler saw. The runtimes are imported when a model is opened, not before.
@@ -19,6 +19,10 @@ from edge.quantization import quantize
 from edge.runtimes.probe import works
 
 PIP_LINE = "pip install 'edgewright[agent]'"
+ETHOS_U_LINE = (
+    "run it on the board that its target names, whose system brings libethosu_delegate.so (NXP i.MX 93); on a "
+    "microcontroller the firmware runs this file"
+)
 
 
 class Session(Protocol):
@@ -121,6 +125,8 @@ def check_golden(bundle: Bundle, session: Session, *, invocations: int = 50, bud
 
 def pip_line(runtime: RuntimeName) -> str:
     """How to install one runtime."""
+    if runtime == "ethos-u":
+        return ETHOS_U_LINE
     return "pip install 'tflite-runtime==2.14.0' 'numpy<2'" if runtime == "tflite-runtime" else PIP_LINE
 
 

@@ -4,6 +4,7 @@ Importing proves nothing: tflite-runtime 2.14 imports under numpy 2, and fails a
 """
 
 import base64
+import ctypes
 from functools import cache
 
 import numpy as np
@@ -38,12 +39,25 @@ def tiny_model(runtime: RuntimeName) -> tuple[bytes, Variant]:
 def works(runtime: RuntimeName) -> str | None:
     """Try a runtime: None if it works, else why not, in a few words."""
     try:
+        if runtime == "ethos-u" and not _has_ethos_u():
+            return "the Ethos-U delegate is not installed"
         found = _relu(runtime)
     except ModuleNotFoundError as exc:
         return f"{exc.name} is not installed"
     except Exception as exc:  # noqa: BLE001 - whatever a half-installed native library raises is the answer
         return f"{type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else ''}"
     return None if found == [0.0, 2.0] else f"it computed relu(-1, 2) = {found}"
+
+
+def _has_ethos_u() -> bool:
+    """Whether the system's loader finds the NPU's delegate: an untried library may print, or end the process."""
+    from edge.runtimes.tflite import ETHOS_U_DELEGATE
+
+    try:
+        ctypes.CDLL(ETHOS_U_DELEGATE)
+    except OSError:
+        return False
+    return True
 
 
 def _relu(runtime: RuntimeName) -> list[float]:

@@ -1,4 +1,4 @@
-"""LiteRT and tflite-runtime: the same interpreter, under two names and of two ages."""
+"""LiteRT and tflite-runtime: one interpreter, under two names and of two ages; and LiteRT with an NPU's delegate."""
 
 import os
 from collections.abc import Iterator
@@ -12,6 +12,9 @@ from edge.errors import BadModelError
 from edge.manifest import RuntimeName, Variant
 from edge.runtimes.tensors import RealOutput, as_input, must_be
 
+ETHOS_U_DELEGATE = "libethosu_delegate.so"
+"""Source: NXP i.MX Machine Learning User's Guide, i.MX 93: the board's system brings it in /usr/lib."""
+
 
 class TfliteSession:
     """A .tflite model. See `edge.runtimes.Session`."""
@@ -24,7 +27,10 @@ class TfliteSession:
         interpreter_class = _interpreter_class(variant.runtime)
         try:
             with _silent():
-                interpreter = interpreter_class(model_content=data, num_threads=threads)
+                delegates = load_ethos_u() if variant.runtime == "ethos-u" else None
+                interpreter = interpreter_class(
+                    model_content=data, num_threads=threads, experimental_delegates=delegates
+                )
                 interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as exc:
             raise BadModelError(
@@ -62,11 +68,21 @@ class TfliteSession:
             self.__dict__.pop(name, None)
 
 
+def load_ethos_u() -> list[Any]:
+    """Load the delegate that hands a model's `ethos-u` operators to the NPU.
+
+    Raises: OSError or ValueError, if this machine does not have it or it finds no NPU; ImportError without LiteRT.
+    """
+    from ai_edge_litert.interpreter import load_delegate
+
+    return [load_delegate(ETHOS_U_DELEGATE)]
+
+
 def _interpreter_class(runtime: RuntimeName) -> Any:  # noqa: ANN401 - untyped libraries
-    if runtime == "litert":
-        from ai_edge_litert.interpreter import Interpreter
-    else:
+    if runtime == "tflite-runtime":
         from tflite_runtime.interpreter import Interpreter
+    else:
+        from ai_edge_litert.interpreter import Interpreter
     return Interpreter
 
 

@@ -86,6 +86,15 @@ def test_golden_samples_are_reproduced(make_bundle: MakeBundle, runtime: Runtime
     assert report.p95_us > 0
 
 
+def test_a_bundle_for_an_npu_that_is_not_here_says_so(make_bundle: MakeBundle) -> None:
+    if probe.works("ethos-u") is None:
+        pytest.skip("this machine has an Ethos-U")
+    bundle = open_bundle(make_bundle("npu-1.edge", "ethos-u", target="ethos-u65-256"))
+    with pytest.raises(MissingExtraError, match="ethos-u: the Ethos-U delegate is not installed") as caught:
+        open_session(bundle)
+    assert "libethosu_delegate.so" in caught.value.remedy
+
+
 def with_outputs(bundle: Bundle, outputs: np.ndarray) -> Bundle:
     golden = Golden(bundle.golden.input, outputs)
     return Bundle(

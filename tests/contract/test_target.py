@@ -12,6 +12,7 @@ PROMISED = {
     "ethos-u55-128", "ethos-u65-256", "ethos-u85-256", "rk3588",
 }  # fmt: skip
 NPUS = {name for name in PROMISED if name.startswith(("ethos", "rk"))}
+OPTIONAL = ("npu", "npu_compiler", "system_config", "memory_mode", "providers")
 FACTS = {"arch", "cores", "core_count", "runtimes", "dtypes", "ram_mib"}
 
 
@@ -23,7 +24,7 @@ def test_the_promised_targets_are_there() -> None:
 def test_every_fact_of_a_target_has_a_source(name: str) -> None:
     target = load_target(name)
     assert target.name == name
-    optional = {field for field in ("npu", "providers") if getattr(target, field)}
+    optional = {field for field in OPTIONAL if getattr(target, field)}
     assert set(target.sources) == FACTS | optional
     assert {each.runtime for each in target.int8_speedup} == set(target.runtimes)
 
@@ -32,6 +33,13 @@ def test_an_npu_is_never_served_with_a_cpu_bundle() -> None:
     assert {name for name in PROMISED if load_target(name).npu} == NPUS
     assert {name for name in PROMISED if not load_target(name).supported} == NPUS
     assert not any(load_target(name).runtimes for name in NPUS)
+
+
+def test_an_npu_names_its_compiler_and_what_that_must_be_told() -> None:
+    for target in map(load_target, NPUS):
+        assert target.npu_compiler == ("rknn-toolkit2" if target.name == "rk3588" else "vela")
+        told = bool(target.system_config), bool(target.memory_mode)
+        assert told == (target.npu_compiler == "vela",) * 2
 
 
 def test_jetson_runs_onnxruntime_and_is_marked_unmeasured() -> None:

@@ -1,0 +1,53 @@
+"""Int8 networks to place: a MobileNetV2 of our own, and MLPerf Tiny's where the shared data are there."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compiler.placement.vela import find_vela
+from compiler.quantize.tflite_int8 import quantize_tflite
+from edge.errors import MissingExtraError
+
+TESTS = Path(__file__).parents[1]
+SHARED = TESTS.parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def vela() -> str:
+    """The program, or a skip that says how to get it."""
+    try:
+        return find_vela()
+    except MissingExtraError as exc:
+        pytest.skip(str(exc))
+
+
+@pytest.fixture(scope="session")
+def mobilenet() -> bytes:
+    """MobileNetV2, width .35, [1, 3, 96, 96] -> [1, 10], int8: a torch network with a mean over (2, 3)."""
+    import litert_torch
+
+    spec = importlib.util.spec_from_file_location("mobilenetv2", TESTS / "networks" / "mobilenetv2.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    network, example = module.load()
+    content = bytes(litert_torch.convert(network, (example,)).model_content())
+    rng = np.random.default_rng(0)
+    return quantize_tflite(content, (rng.random((1, 3, 96, 96), np.float32) for _ in range(2)))
+
+
+@pytest.fixture(scope="session")
+def shared_model() -> Callable[[str], bytes]:
+    """Read a real file by its path below the shared data, without its ending; skips where it is absent."""
+
+    def read(name: str) -> bytes:
+        path = SHARED / f"{name}.tflite"
+        if not path.exists():
+            pytest.skip("needs the shared data folder")
+        return path.read_bytes()
+
+    return read
