@@ -7,7 +7,10 @@ tolerance of any other int8 kernel (LiteRT's fast kernels differ from the refere
 Sources: ethos-u-vela's README, "TensorFlow Support"; tensorflow issue 99072 (one step in 0.16 % of the values).
 """
 
+import hashlib
 from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from compiler.placement.layout import channels_last
 from compiler.placement.ledger import Ledger
@@ -15,9 +18,10 @@ from compiler.placement.tflite_graph import read_graph
 from compiler.placement.vela import NpuResult, compile_for_npu
 from compiler.placement.vela_report import Estimate
 from edge.errors import BadModelError
+from edge.manifest import Variant
 from edge.target import Target
 
-UNMOVED = "the network's own layout"
+VARIANT_FILE = "model-int8-ethos-u.tflite"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,30 @@ def place(content: bytes, target: Target, *, move_input: bool) -> Placed:
     best = min(tried, key=_cost)
     check_runs(best, target)
     return best
+
+
+def stand_in(target: Target) -> Target:
+    """Return the target as this machine stands in for it: the same models, computed by LiteRT."""
+    return msgspec.structs.replace(target, runtimes=("litert",))
+
+
+def npu_variant(placed: Placed) -> Variant:
+    """Say of the NPU's file what a manifest must; input and outputs are those of the reference.
+
+    Raises: BadModelError.
+    """
+    from compiler.export.tflite_format import describe
+
+    model_input, outputs = describe(placed.reference)
+    return Variant(
+        runtime="ethos-u",
+        dtype="int8",
+        file=VARIANT_FILE,
+        sha256=hashlib.sha256(placed.content).hexdigest(),
+        size_bytes=len(placed.content),
+        input=model_input,
+        outputs=outputs,
+    )
 
 
 def _compile(content: bytes, target: Target) -> Placed:

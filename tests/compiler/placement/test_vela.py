@@ -4,17 +4,19 @@ import getpass
 import socket
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 import pytest
 
 from compiler.load.tflite_file import open_interpreter
 from compiler.placement.layout import channels_last
 from compiler.placement.ledger import Ledger, Row, unexplained
-from compiler.placement.place import Placed, check_runs, place
+from compiler.placement.place import Placed, check_runs, npu_variant, place, stand_in
 from compiler.placement.tflite_graph import read_graph
 from compiler.placement.vela import compile_for_npu, find_vela
 from compiler.placement.vela_report import Estimate, Refusal, read_refusals, read_summary, reason_for
 from edge.errors import BadModelError, MissingExtraError, TargetUnsupportedError
+from edge.runtimes import open_model, run_float
 from edge.target import load_target
 
 TARGETS = ("ethos-u55-128", "ethos-u65-256", "ethos-u85-256")
@@ -79,6 +81,20 @@ def test_input_and_output_of_the_npus_file_are_those_of_the_reference(vela: str,
             (one.name, one.shape, one.dtype, one.scales) for one in theirs
         ]
     assert {op.kind for op in after.operators} == {"ethos-u"}
+
+
+def test_a_manifest_can_say_of_the_npus_file_what_the_reference_is(vela: str, mobilenet: bytes) -> None:
+    target = load_target("ethos-u65-256")
+    placed = place(mobilenet, target, move_input=True)
+    variant = npu_variant(placed)
+    assert (variant.runtime, variant.dtype, variant.size_bytes) == ("ethos-u", "int8", len(placed.content))
+    shape = (1, 96, 96, 3) if placed.input_moved else (1, 3, 96, 96)
+    assert variant.input.shape == shape
+    assert stand_in(target).runtimes == ("litert",)
+    session = open_model(placed.reference, msgspec.structs.replace(variant, runtime="litert"))
+    assert np.isfinite(run_float(session, np.zeros(shape, np.float32))).all()
+    with pytest.raises(MissingExtraError, match="ethos-u does not work here"):
+        open_model(placed.content, variant)
 
 
 def test_vela_gives_the_same_bytes_twice_and_no_trace_of_this_machine(vela: str, mobilenet: bytes) -> None:
