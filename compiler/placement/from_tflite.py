@@ -13,6 +13,8 @@ from edge.target import Target
 _INTEGERS = {"int8", "uint8", "int16", "int4"}
 _FLOATS = {"float32", "float16"}
 _CONVERSIONS = {"QUANTIZE", "DEQUANTIZE"}
+_SIZES = {"SHAPE", "RANK"}
+"""These read a shape, not the data in it."""
 Why = tuple[Cause, str]
 
 
@@ -43,7 +45,8 @@ def _computes_in(op: Operator) -> str:
     known = _INTEGERS | _FLOATS
     if op.kind in _CONVERSIONS:  # QUANTIZE from int8 to int8 changes a scale; all others stand between two types
         return op.outputs[0].dtype if op.inputs and op.inputs[0].dtype in _INTEGERS else op.inputs[0].dtype
-    for tensor in (*op.outputs, *(one for one in op.inputs if not one.constant)):
+    data = () if op.kind in _SIZES else tuple(one for one in op.inputs if not one.constant)
+    for tensor in (*op.outputs, *data):
         if tensor.dtype in known:
             return tensor.dtype
     return op.outputs[0].dtype if op.outputs else "none"

@@ -60,6 +60,16 @@ def test_vela_leaves_the_island_to_the_cpu_and_takes_both_sides(vela: str, islan
     assert [row.name for row in unexplained(ledger)] == ["c"]
 
 
+def test_reading_the_shape_of_a_float_tensor_is_no_computing_in_float(by_hand: ModuleType) -> None:
+    t, op = by_hand.T, by_hand.Op
+    tensors = [t("x", SHAPE, "float32"), t("q", SHAPE, scale=0.02), t("s", (4,), "int32")]
+    ops = [op("QUANTIZE", ("x",), ("q",)), op("SHAPE", ("x",), ("s",)), op("RELU", ("q",), ("q",))]
+    ledger = read_tflite(by_hand.make_tflite(tensors, ops, inputs=("x",), outputs=("q", "s")), PI4)
+    assert [row.dtype for row in ledger.rows] == ["float32 to int8", "int32", "int8"]
+    assert ledger.rows[0].reason.startswith("the input is float")
+    assert unexplained(ledger) == ()
+
+
 def mean(by_hand: ModuleType, *, keep: bool) -> bytes:
     """[1, 4, 4, 8] -> TRANSPOSE -> [1, 8, 4, 4] -> MEAN(2, 3) -> [1, 8] or [1, 8, 1, 1], on a scale of its own."""
     t, op = by_hand.T, by_hand.Op

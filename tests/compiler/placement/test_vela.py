@@ -15,6 +15,7 @@ from compiler.placement.place import Placed, check_runs, npu_variant, place, sta
 from compiler.placement.tflite_graph import read_graph
 from compiler.placement.vela import compile_for_npu, find_vela
 from compiler.placement.vela_report import Estimate, Refusal, read_refusals, read_summary, reason_for
+from compiler.quantize.tflite_int8 import quantize_tflite
 from edge.errors import BadModelError, MissingExtraError, TargetUnsupportedError
 from edge.runtimes import open_model, run_float
 from edge.target import load_target
@@ -37,6 +38,25 @@ def test_every_operator_of_the_mlperf_tiny_models_runs_on_the_npu(
     assert placed.estimate.cycles >= placed.estimate.npu_cycles > 0
     assert placed.estimate.ms == pytest.approx(placed.estimate.cycles / placed.estimate.clock_hz * 1e3, rel=1e-3)
     assert "not measured" in placed.estimate.source
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_network_that_we_quantized_runs_whole_on_the_npu_with_its_mean(
+    vela: str, shared_model: Read, name: str
+) -> None:
+    rng = np.random.default_rng(0)
+    content = quantize_tflite(
+        shared_model("mlperf_tiny/ic01_resnet8_fp32"), (rng.random((1, 32, 32, 3), np.float32) for _ in range(2))
+    )
+    ledger = place(content, load_target(name), move_input=True).ledger
+    assert "MEAN" in {row.operator for row in ledger.rows}
+    assert (ledger.npu_share, ledger.npu_mac_share) == (1, 1)
+
+
+def test_a_full_size_mobilenet_fits_beside_a_u65_and_a_u85(vela: str, shared_model: Read) -> None:
+    content = shared_model("models/tf2_mobilenet_v2_1.0_224_ptq")
+    for name in TARGETS[1:]:
+        assert place(content, load_target(name), move_input=False).ledger.npu_share == 1
 
 
 @pytest.mark.parametrize("name", TARGETS)
