@@ -8,9 +8,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from compiler.quantize.tflite_int8 import quantize_tflite
 
 from compiler.placement.vela import find_vela
-from compiler.quantize.tflite_int8 import quantize_tflite
 from edge.errors import MissingExtraError
 
 TESTS = Path(__file__).parents[1]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compiler.quantize.onnx_int8 import quantize_onnx
 
 from compiler.load import load_model
 from compiler.placement.from_onnx import read_onnx
 from compiler.placement.from_tflite import read_tflite
 from compiler.placement.ledger import Ledger, Row, explain, on_npu, unexplained
-from compiler.quantize.onnx_int8 import quantize_onnx
 from edge.errors import BadModelError
 from edge.target import load_target
 

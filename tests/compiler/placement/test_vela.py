@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 import pytest
+from compiler.quantize.tflite_int8 import quantize_tflite
 
 from compiler.load.tflite_file import open_interpreter
 from compiler.placement.layout import channels_last
@@ -15,7 +16,6 @@ from compiler.placement.place import Placed, check_runs, npu_variant, place, sta
 from compiler.placement.tflite_graph import read_graph
 from compiler.placement.vela import compile_for_npu, find_vela
 from compiler.placement.vela_report import Estimate, Refusal, read_refusals, read_summary, reason_for
-from compiler.quantize.tflite_int8 import quantize_tflite
 from edge.errors import BadModelError, MissingExtraError, TargetUnsupportedError
 from edge.runtimes import open_model, run_float
 from edge.target import load_target
