@@ -142,7 +142,7 @@ def build_candidates(
 
 def _ordered(model: SourceModel, target: Target, effort: Effort) -> list[Plan]:
     """Return the plans runtime by runtime; one for each format of a source that is quantized already."""
-    runtimes = runtimes_for(model.kind, target)
+    runtimes = runtimes_for(model.kind, target, quantized=model.quantized)
     if model.quantized:
         return [Plan(runtime, "int8") for runtime in runtimes]
     return sorted(plans(model.kind, target, effort), key=lambda plan: runtimes.index(plan.runtime))

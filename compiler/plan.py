@@ -21,8 +21,8 @@ Pass = Literal["equalize", "correct-bias", "split-outputs"]
 Effort = Literal["quick", "normal", "thorough"]
 Format = Literal["onnx", "tflite"]
 
-REACHES: dict[Kind, tuple[Format, ...]] = {"torch": ("onnx", "tflite"), "onnx": ("onnx",), "tflite": ("tflite",)}
-"""File formats that a source can become."""
+REACHES: dict[Kind, tuple[Format, ...]] = {"torch": ("onnx", "tflite"), "onnx": ("onnx", "tflite"), "tflite": ("tflite",)}
+"""File formats that a float source can become; one that is quantized already stays what it is."""
 STATIC: frozenset[Precision] = frozenset({"int8", "int16x8", "mixed"})
 """Precisions whose activations are integers, so that ranges and passes matter."""
 _BEST: tuple[Ranges, ...] = ("percentile", "mse")
@@ -107,12 +107,13 @@ def plans(kind: Kind, target: Target, effort: Effort) -> tuple[Plan, ...]:
     return tuple(dict.fromkeys(plan for plan in wanted if plan.precision in target.dtypes))
 
 
-def runtimes_for(kind: Kind, target: Target) -> tuple[RuntimeName, ...]:
+def runtimes_for(kind: Kind, target: Target, *, quantized: bool = False) -> tuple[RuntimeName, ...]:
     """One runtime for each file format that the source can become, in the target's order of preference."""
     chosen: dict[str, RuntimeName] = {}
+    formats = (kind,) if quantized else REACHES[kind]
     for runtime in target.runtimes:
         file_format = "onnx" if runtime == "onnxruntime" else "tflite"
-        if file_format in REACHES[kind]:
+        if file_format in formats:
             chosen.setdefault(file_format, runtime)
     return tuple(chosen.values())
 

@@ -93,7 +93,7 @@ def search(
 
 def planned(subject: Subject, target: Target, scope: Scope) -> list[Plan]:
     """List the plans to build, runtime by runtime; one for each format of a source that is quantized already."""
-    runtimes = runtimes_for(subject.model.kind, target)
+    runtimes = runtimes_for(subject.model.kind, target, quantized=subject.model.quantized)
     if subject.model.quantized:
         return [Plan(runtime, "int8") for runtime in runtimes]
     wanted = scope.plans or plans(subject.model.kind, target, scope.effort)

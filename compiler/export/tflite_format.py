@@ -33,7 +33,10 @@ __all__ = [
 
 
 def export(model: SourceModel) -> bytes:
-    """Return the float file of a torch or TFLite source."""
+    """Return the float file of a torch, ONNX or TFLite source.
+
+    Raises: BadModelError naming the operators that stand in the way; MissingExtraError.
+    """
     if model.kind == "tflite":
         content: bytes = model.payload
         return content
