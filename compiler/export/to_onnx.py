@@ -62,6 +62,12 @@ def explain_failure(exc: BaseException, format_name: str) -> BadModelError:
             f"the operator {operator[1]}.{operator[2]}{where} has no equivalent in {format_name}",
             remedy="replace it with standard layers, or compile for a target whose runtime uses the other format",
         )
+    illegal = re.search(r"failed to legalize operation '([\w.]+)'", said) or re.search(r"'(tfl\.\w+)' op ", said)
+    if illegal:
+        return BadModelError(
+            f"the converter cannot write the operation {illegal[1]} of this network as {format_name}",
+            remedy="replace the layer behind it, or compile for a target whose runtime uses the other format",
+        )
     innermost = chain[-1]
     line = next((line for line in str(innermost).splitlines() if line.strip()), "no message")
     return BadModelError(

@@ -12,6 +12,9 @@ from compiler.importer.program import Program, Step
 from compiler.importer.refusal import Refusal, RefusedError, not_claimed
 from compiler.importer.table import find_operator
 
+MOST_DIMENSIONS = 6
+"""Measured: litert-torch 0.10 writes additions and transpositions of six dimensions, not of seven."""
+
 
 @dataclass(slots=True, eq=False)
 class Build:
@@ -57,8 +60,23 @@ class Build:
 
     def _keep(self, step: Step) -> None:
         """Run the step on what the zeros have become so far."""
-        self.tensors.update(self.network.run_step(step, {**self.network.known, **self.tensors}))
+        results = self.network.run_step(step, {**self.network.known, **self.tensors})
+        ranks = [result.dim() for result in results.values()]
+        if max(ranks, default=0) > MOST_DIMENSIONS:
+            reason = f"it computes in {max(ranks)} dimensions, and TFLite stops at {MOST_DIMENSIONS}"
+            raise RefusedError(reason, remedy="merge dimensions with Reshape before this layer")
+        self.tensors.update(results)
         self.network.steps.append(step)
+
+    def finish(self) -> None:
+        """Run the whole network once, which also registers constant outputs; TFLite has no outputs without values."""
+        program = self.network.program
+        results = self.network(*(torch.from_numpy(item.zeros()) for item in program.inputs))
+        outputs = results if isinstance(results, tuple) else (results,)
+        for name, output in zip(program.outputs, outputs, strict=True):
+            if output.numel() == 0:
+                remedy = "take it out of the network"
+                self.refusals.append(Refusal("the output", name, "it holds no values", remedy))
 
 
 def build_network(program: Program) -> tuple[OnnxNetwork, tuple[Refusal, ...]]:
@@ -68,5 +86,5 @@ def build_network(program: Program) -> tuple[OnnxNetwork, tuple[Refusal, ...]]:
         for step in program.steps:
             build.add(step)
         if not build.refusals:
-            build.network(*(torch.from_numpy(item.zeros()) for item in program.inputs))  # registers constant outputs
+            build.finish()
     return build.network.eval(), tuple(build.refusals)

@@ -124,10 +124,11 @@ def _workers() -> Iterator[list[Worker]]:
 
 
 def measure(cases: list[Case], left_out: list[LeftOut], folder: Path, minutes: float) -> Results:
-    """Run what has no result yet, and write after each case."""
+    """Run what has no result yet or went wrong, and write after each case."""
     file = folder / "importer.json"
     done = {one.name: one for one in _read(file).cases} if file.exists() else {}
     done = {case.name: done[case.name] for case in cases if case.name in done}
+    done = {name: one for name, one in done.items() if one.outcome in {"agrees", "refused"}}
     end = time.monotonic() + minutes * 60
     with _workers() as held:
         for case in cases:

@@ -31,11 +31,12 @@ DEMANDED = {
 }  # fmt: skip
 THROUGH_LITERT = (
     "basic_conv_with_padding",
-    "convtranspose_output_shape",
+    "convtranspose_pads",
+    "convtranspose_3d",
     "gemm_all_attributes",
     "averagepool_2d_ceil",
     "maxpool_2d_same_upper",
-    "resize_upsample_scales_linear",
+    "resize_downsample_scales_linear_half_pixel_symmetric",
     "resize_downsample_sizes_nearest",
     "slice_neg_steps",
     "split_variable_parts_2d_opset18",
@@ -120,7 +121,7 @@ def test_every_node_test_that_is_not_refused_agrees(node_tests: ModuleType, case
     print(f"\n{agree} agree; refused: {dict(refused)}")
     assert differ == {}
     assert agree >= 800
-    assert refused.total() <= 60
+    assert refused.total() <= 70
 
 
 @pytest.mark.parametrize("name", THROUGH_LITERT)

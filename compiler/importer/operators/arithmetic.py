@@ -105,18 +105,19 @@ def power(node: Node) -> Tensor:
     """Return a ** b, in the type of a."""
     a, b = operands(node)
     if node.is_constant(1) and b.numel() == 1 and b.dim() <= a.dim():
-        return _raise(a, node.scalar(1))
+        return raise_to(a, node.scalar(1))
     wide = torch.float32 if torch.float32 in {a.dtype, b.dtype} else a.dtype
     return torch.pow(a.to(wide), b.to(wide)).to(a.dtype)
 
 
-def _raise(x: Tensor, exponent: float) -> Tensor:
-    """Squares and roots have kernels of their own, which also quantize."""
+def raise_to(x: Tensor, exponent: float) -> Tensor:
+    """Return x ** exponent; squares and roots have kernels of their own, which also quantize."""
     if exponent == 2:
         return x * x
     if exponent == 0.5:
         return torch.sqrt(x)
-    return torch.pow(x, int(exponent) if x.dtype in INTEGERS else exponent)
+    flat = x.reshape(-1) if x.dim() > 4 else x  # TFLite's kernel broadcasts in up to four dimensions
+    return torch.pow(flat, int(exponent) if x.dtype in INTEGERS else exponent).reshape(x.shape)
 
 
 @operator("Clip")

@@ -71,23 +71,24 @@ def scatter_elements(node: Node) -> Tensor:
     x, updates = node.tensor(0), node.tensor(2)
     axis = node.integer("axis", 0) % x.dim()
     indices = _from_the_start(node.tensor(1), x.shape[axis])
-    reduction = node.text("reduction", "none")
-    if reduction == "none":
-        return torch.scatter(x, axis, indices, updates)
-    kinds = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
-    return torch.scatter_reduce(x, axis, indices, updates, kinds[reduction])
+    _refuse_reduction(node)
+    return torch.scatter(x, axis, indices, updates)
 
 
 @operator("ScatterND", since=11)
 def scatter_nd(node: Node) -> Tensor:
     """Write updates to coordinates in x."""
     x, indices, updates = node.tensor(0), node.tensor(1), node.tensor(2)
-    reduction = node.text("reduction", "none")
-    if reduction not in {"none", "add"}:
-        remedy = "write each place once, or add up"
-        raise RefusedError(f"it scatters with the reduction {reduction}", remedy=remedy)
+    _refuse_reduction(node)
     places = tuple(_from_the_start(indices[..., axis], x.shape[axis]) for axis in range(indices.shape[-1]))
-    return torch.index_put(x, places, updates, accumulate=reduction == "add")
+    return torch.index_put(x, places, updates)
+
+
+def _refuse_reduction(node: Node) -> None:
+    """LiteRT cannot run what litert-torch makes of scattering that adds up."""
+    reduction = node.text("reduction", "none")
+    if reduction != "none":
+        raise RefusedError(f"it scatters with the reduction {reduction}", remedy="write each place once, without one")
 
 
 @operator("OneHot", since=9, constant=(1,))

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compiler.importer.node import Node
+from compiler.importer.operators.arithmetic import raise_to
 from compiler.importer.refusal import RefusedError
 from compiler.importer.table import operator
 
@@ -96,7 +97,7 @@ def local_response_normalization(node: Node) -> Tensor:
     before = (size - 1) // 2
     padded = functional.pad(squares, (0, 0, before, size - 1 - before))
     means = functional.avg_pool2d(padded, (size, 1), stride=1).reshape(x.shape)
-    return x / (node.number("bias", 1.0) + node.number("alpha", 1e-4) * means) ** node.number("beta", 0.75)
+    return x / raise_to(node.number("bias", 1.0) + node.number("alpha", 1e-4) * means, node.number("beta", 0.75))
 
 
 def _standardize(x: Tensor, axes: list[int], epsilon: float) -> tuple[Tensor, Tensor, Tensor]:

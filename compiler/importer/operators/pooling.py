@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compiler.importer.node import Node
+from compiler.importer.operators.arithmetic import raise_to
 from compiler.importer.operators.spatial import Pair, Window, pad_image, read_window
 from compiler.importer.refusal import RefusedError
 from compiler.importer.table import operator
@@ -69,9 +70,9 @@ def lp_pool(node: Node) -> Tensor:
     x, p = node.tensor(0), node.integer("p", 2)
     window = _read(node, x)
     tails: list[Pair] = [(0, more) for more in _ceil_tail(node, x, window)]
-    powers = x * x if p == 2 else torch.abs(x) ** p
+    powers = raise_to(torch.abs(x), p)
     sums = _window_sum(pad_image(pad_image(powers, window.pads), tails), window)
-    return torch.sqrt(sums) if p == 2 else sums ** (1 / p)
+    return raise_to(sums, 1 / p)
 
 
 @operator("GlobalAveragePool")
@@ -92,7 +93,7 @@ def global_max_pool(node: Node) -> Tensor:
 def global_lp_pool(node: Node) -> Tensor:
     """[N, C, ...] -> [N, C, 1, ...]."""
     x, p = node.tensor(0), node.integer("p", 2)
-    return torch.sum(torch.abs(x) ** p, dim=_image_axes(x), keepdim=True) ** (1 / p)
+    return raise_to(torch.sum(raise_to(torch.abs(x), p), dim=_image_axes(x), keepdim=True), 1 / p)
 
 
 def _image_axes(x: Tensor) -> list[int]:

@@ -127,7 +127,11 @@ def _nearest_places(method: Method, one: Scaling) -> NDArray[np.int64]:
 def _resize_weighted(x: Tensor, method: Method, one: Scaling) -> Tensor:
     """Multiply the axis with a matrix [after, before]."""
     weights = torch.from_numpy(_weights(method, one).astype(np.float32))
-    return torch.movedim(torch.matmul(torch.movedim(x, one.axis, -1), weights.t()), -1, one.axis)
+    last = torch.movedim(x, one.axis, -1)
+    flat = last.reshape(-1, one.before)
+    single = flat.shape[0] == 1  # litert-torch 0.10 breaks on one row that is a matrix product and then reshaped
+    rows = torch.sum(flat * weights, dim=-1) if single else functional.linear(flat, weights)
+    return torch.movedim(rows.reshape(*last.shape[:-1], one.after), -1, one.axis)
 
 
 def _weights(method: Method, one: Scaling) -> Array:
