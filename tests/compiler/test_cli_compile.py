@@ -26,7 +26,7 @@ def test_json_is_one_object_on_stdout_and_people_are_told_on_stderr(
     assert Path(result["bundle"]) == Path("colour-1.edge")
     assert (tmp_path / "colour-1.edge").stat().st_size == result["size_bytes"]
     assert (tmp_path / "colour-1.report" / "report.html").is_file()
-    assert result["chosen"]["runtime"] == "onnxruntime"
+    assert result["chosen"]["runtime"] == "litert"
     assert set(result["quality"]) == {
         "metric", "float", "compiled", "drop", "ci95", "upper95", "agreement", "samples", "verdict",
     }  # fmt: skip

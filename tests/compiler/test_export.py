@@ -144,7 +144,8 @@ def test_weights_are_int8_per_channel_and_activations_suit_the_processor(
     )
     target = load_target("raspberrypi4")
     on_arm, _ = build_candidates(as_onnx, calibration=pictures, target=target, progress=quiet_progress)
-    assert kinds(on_arm[1].data) == ({onnx.TensorProto.INT8}, 8)
+    assert [(one.runtime, one.dtype) for one in on_arm] == [(one.runtime, one.dtype) for one in built]
+    assert kinds(on_arm[3].data) == ({onnx.TensorProto.INT8}, 8)
 
 
 def test_a_tflite_source_stays_as_it_is_and_an_int8_one_is_packed_untouched(

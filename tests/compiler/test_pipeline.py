@@ -42,7 +42,7 @@ def test_the_bundle_holds_what_was_measured(compiled: Compiled) -> None:
     assert manifest.quality.samples == len(compiled.split.report) == 72
     assert manifest.quality.agreement > 0.9
     assert manifest.latency == ()  # nothing that was timed goes to a device
-    assert {variant.runtime for variant in manifest.variants} == {"onnxruntime"}
+    assert {variant.runtime for variant in manifest.variants} == {"litert", "onnxruntime"}
 
 
 def test_every_variant_reproduces_the_golden_samples(compiled: Compiled) -> None:

@@ -83,10 +83,10 @@ def test_changed_decisions_are_shown_with_their_pictures(compiled: Compiled, pag
 
 def test_report_json_is_what_json_prints(compiled: Compiled) -> None:
     report = json.loads((compiled.report / "report.json").read_text())
-    assert report["chosen"] == {"runtime": "onnxruntime", "dtype": compiled.main.candidate.dtype}
+    assert report["chosen"] == {"runtime": "litert", "dtype": compiled.main.candidate.dtype}
     assert {"metric", "float", "compiled", "drop", "ci95", "upper95", "agreement", "samples"} < set(report["quality"])
     assert {one["kind"] for one in report["latency"]} == {"measured"}
-    assert len(report["candidates"]) == 2
+    assert len(report["candidates"]) == 4
 
 
 def test_hostile_labels_are_only_text() -> None:
