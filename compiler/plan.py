@@ -21,7 +21,11 @@ Pass = Literal["equalize", "correct-bias", "split-outputs"]
 Effort = Literal["quick", "normal", "thorough"]
 Format = Literal["onnx", "tflite"]
 
-REACHES: dict[Kind, tuple[Format, ...]] = {"torch": ("onnx", "tflite"), "onnx": ("onnx", "tflite"), "tflite": ("tflite",)}
+REACHES: dict[Kind, tuple[Format, ...]] = {
+    "torch": ("onnx", "tflite"),
+    "onnx": ("onnx", "tflite"),
+    "tflite": ("tflite",),
+}
 """File formats that a float source can become; one that is quantized already stays what it is."""
 STATIC: frozenset[Precision] = frozenset({"int8", "int16x8", "mixed"})
 """Precisions whose activations are integers, so that ranges and passes matter."""

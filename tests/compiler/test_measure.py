@@ -68,7 +68,7 @@ def test_candidates_are_measured_on_their_own_runtime_and_again_on_other_samples
         predict=no_prediction,
         step=lambda: steps.append(1),
     )
-    assert [one.candidate.dtype for one in measured] == ["float32", "int8"]
+    assert [one.candidate.dtype for one in measured] == ["float32", "int8", "float32", "int8"]
     assert measured[0].quality.agreement == 1.0
     assert np.allclose(measured[0].scores.outputs, reference.outputs, atol=1e-5)
     assert measured[1].quality.agreement > 0.9

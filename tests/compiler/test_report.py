@@ -86,7 +86,7 @@ def test_report_json_is_what_json_prints(compiled: Compiled) -> None:
     assert report["chosen"] == {"runtime": "litert", "dtype": compiled.main.candidate.dtype}
     assert {"metric", "float", "compiled", "drop", "ci95", "upper95", "agreement", "samples"} < set(report["quality"])
     assert {one["kind"] for one in report["latency"]} == {"measured"}
-    assert len(report["candidates"]) == 4
+    assert len(report["candidates"]) == len(compiled.measured) >= 4
 
 
 def test_hostile_labels_are_only_text() -> None:
