@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from compiler.budget import insist, judge
 from compiler.checks import compilable_target, judge_reference, judge_split
-from compiler.choose import choose
+from compiler.choose import choose, objection
 from compiler.golden import channel_axis, make_baseline
 from compiler.likeness import judge_likeness
-from compiler.measure import Predictor, no_prediction, real_inputs, run_reference, score, statistics_of
+from compiler.measure import Predictor, measuring, no_prediction, real_inputs, run_reference, score, statistics_of
 from compiler.opening import Request, open_subject
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
 from compiler.prove import prove_quality
@@ -60,9 +60,8 @@ def compile_model(
         calibrated=calibrate.usual().samples.digests,
         target=target,
         scope=request.scope,
-        reference=reference,
-        yardstick=yardstick,
-        predict=predict,
+        measure=measuring(select, reference=reference, yardstick=yardstick, predict=predict, stage=stage),
+        fine=lambda one: not objection(one, target, request.budget, report_samples=len(parts.report)),
         stage=stage,
     )
     choice = choose(found.measured, target, request.budget, report_samples=len(parts.report))
