@@ -10,13 +10,12 @@ import time
 from functools import partial
 from pathlib import Path
 
-from edge_agent import readings, sensors
+from edge_agent import readings
 from edge_agent.link import BEAT_S, Link, SensorsBeat, die_with, start_child
-from edge_agent.plugins import load_class, read_options
 from edge_agent.readings import Wire
-from edge_agent.sensors import Measured, Sensor
+from edge_agent.sensors import Measured, make_sensor
 from edge_agent.sensors.watch import Watch
-from edge_agent.specs import Chosen, SensorSpec, SensorsSpec
+from edge_agent.specs import SensorSpec, SensorsSpec
 
 
 def run(spec: SensorsSpec, link: Link) -> None:
@@ -38,17 +37,10 @@ def run(spec: SensorsSpec, link: Link) -> None:
 
 def make_watch(spec: SensorSpec) -> Watch:
     """Bind a sensor to its wires."""
-    sensor = make_sensor(spec.chosen)
+    chosen = spec.chosen
+    sensor = make_sensor(chosen.kind, chosen.options, Path(chosen.folder))
     wires = [Wire(socket.socket(fileno=one.reader), socket.socket(fileno=one.writer)) for one in spec.wires]
     return Watch(spec.name, sensor, spec.hang_s, partial(publish, wires, len(sensor.columns)))
-
-
-def make_sensor(chosen: Chosen) -> Sensor:
-    """Make the configured sensor; it is not opened yet."""
-    folder = Path(chosen.folder)
-    cls = load_class(chosen.kind, sensors.KINDS, sensors.GROUP, folder)
-    sensor: Sensor = cls(read_options(cls, chosen.options, folder=folder, where=f"sensor {chosen.kind}"))
-    return sensor
 
 
 def publish(wires: list[Wire], columns: int, measured: Measured) -> None:

@@ -44,6 +44,8 @@ class Zones:
         """Width and height of the model's picture, where the detector tells pixels; [1, 1] where it tells shares."""
         floor: Share = 0.5
         """Least score of a box."""
+        names: tuple[str, ...] | None = None
+        """What the detector's classes are called, in their order; by default the bundle's labels."""
         zones: Annotated[tuple[ZoneOptions, ...], msgspec.Meta(min_length=1, max_length=64)]
         """The first one in which something stands is obeyed."""
         foot: bool = True
@@ -56,12 +58,14 @@ class Zones:
     needs_sample = False
 
     def __init__(self, options: Options, labels: tuple[str, ...], actions: tuple[str, ...]) -> None:
-        self.floor, self._options, self._labels = options.floor, options, len(labels)
+        names = labels if options.names is None else options.names
+        self.floor, self._options, self._classes = options.floor, options, len(names)
+        self._bundle_labels = {index: labels.index(name) for index, name in enumerate(names) if name in labels}
         self._clear = action_index(options.clear or second_action(actions, "name one of them as `clear`"), actions)
         self._zones = [
             (
                 np.array(zone.corners, np.float64),
-                [index_of(label, labels, "label") for label in zone.labels],
+                [index_of(label, names, "label") for label in zone.labels],
                 SAFE if zone.action is None else action_index(zone.action, actions),
             )
             for zone in options.zones
@@ -78,7 +82,7 @@ class Zones:
         if not np.isfinite(inputs.output).all():
             self._last, self._clear_since_s = SAFE, math.inf
             return Decision(SAFE)
-        boxes = decode(inputs.output, options.boxes, self._labels, options.size, options.floor)
+        boxes = decode(inputs.output, options.boxes, self._classes, options.size, options.floor)
         found = self._first(boxes)
         if found is None:
             self._clear_since_s = min(self._clear_since_s, inputs.now_s)
@@ -99,7 +103,8 @@ class Zones:
             inside = np.isin(boxes.labels, labels) & contains(corners, points)
             if inside.any():
                 best = int(np.argmax(np.where(inside, boxes.scores, -1.0)))
-                return Decision(action, int(boxes.labels[best]), min(1.0, float(boxes.scores[best])))
+                label = self._bundle_labels.get(int(boxes.labels[best]), -1)
+                return Decision(action, label, min(1.0, float(boxes.scores[best])))
         return None
 
 

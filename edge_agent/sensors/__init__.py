@@ -1,10 +1,16 @@
 """Sensors beside the model's input: a lidar next to the camera. One file and one line in `KINDS` for each kind."""
 
 from array import array
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from edge_agent.plugins import load_class, read_options
 
 KINDS = {
     "rplidar": "edge_agent.sensors.rplidar:RPLidar",
+    "modbus": "edge_agent.sensors.modbus:Modbus",
+    "mqtt": "edge_agent.sensors.mqtt:Mqtt",
 }
 GROUP = "edgewright.sensors"
 """Of the entry points by which packages add kinds."""
@@ -39,3 +45,10 @@ class Sensor(Protocol):
 
     def close(self) -> None:
         """Stop; `open()` may follow."""
+
+
+def make_sensor(kind: str, options: Mapping[str, Any], folder: Path) -> Sensor:
+    """Make a configured sensor; it is not opened yet."""
+    cls = load_class(kind, KINDS, GROUP, folder)
+    sensor: Sensor = cls(read_options(cls, options, folder=folder, where=f"sensor {kind}"))
+    return sensor

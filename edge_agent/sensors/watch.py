@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from edge.errors import EdgeError, SourceError
+from edge.errors import AgentError, EdgeError, SourceError
 from edge_agent.backoff import Backoff
 from edge_agent.link import BEAT_S
 from edge_agent.sensors import Measured, Sensor
@@ -17,6 +17,7 @@ class Watch:
         """`hang_s`: a sensor that neither delivers nor fails for so long hangs."""
         self.name, self.trouble = name, "nothing measured yet"
         """`trouble`: empty, or why there is nothing new."""
+        self.columns = sensor.columns
         self._sensor, self._hang_s, self._publish = sensor, hang_s, publish
         self._turned_s = time.monotonic()
         self._error: EdgeError | None = None
@@ -29,11 +30,14 @@ class Watch:
         self._thread.start()
 
     def check(self, now_s: float) -> None:
-        """Raise what trying again will not mend, or `SourceError` when the sensor hangs."""
+        """Raise what trying again will not mend, or `AgentError` when the sensor hangs.
+
+        Its thread cannot be ended then: only with the process, which the supervisor starts again.
+        """
         if self._error is not None:
             raise self._error
         if now_s - self._turned_s > self._hang_s:
-            raise SourceError(f"sensor {self.name!r} hangs", remedy="look at its plug and its power")
+            raise AgentError(f"sensor {self.name!r} hangs", remedy="look at its plug and its power")
 
     def end(self, timeout_s: float = 2.0) -> None:
         """Ask the thread to end and wait for it, but not for one that hangs."""

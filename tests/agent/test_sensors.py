@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.errors import SourceError
+from edge.errors import AgentError, SourceError
 from edge_agent import readings
 from edge_agent.board import Board
 from edge_agent.readings import make_wire
@@ -114,7 +114,7 @@ def test_a_sensor_that_hangs_is_told_so() -> None:
     sensor.opened, sensor.hangs = 1, True
     watch = Watch("flaky", sensor, 0.05, lambda _: None)
     watch.start()
-    with pytest.raises(SourceError, match="hangs"):
+    with pytest.raises(AgentError, match="hangs"):
         until(lambda: watch.check(time.monotonic()))
     sensor.hangs = False
     watch.end()

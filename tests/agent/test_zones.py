@@ -82,6 +82,15 @@ def test_the_first_zone_that_is_not_empty_is_obeyed() -> None:
     assert [(d.action, d.label, round(d.score, 2)) for d in decisions] == [(1, 2, 0.9), (0, 0, 0.6), (2, -1, 0.0)]
 
 
+def test_classes_may_be_named_where_the_bundle_has_no_labels() -> None:
+    import msgspec
+
+    given = {"boxes": "yolo", "names": LABELS, "zones": [{"corners": LEFT_HALF, "labels": ["person"]}]}
+    decider = Zones(msgspec.convert(given, Zones.Options), (), ACTIONS)
+    decision = decider.decide(Inputs(output((0.2, 0.5, 0.1, 0.2, 0, 0.9)), {}, 0.0))
+    assert (decision.action, decision.label, round(decision.score, 2)) == (STOP, -1, 0.9)
+
+
 def test_nan_stops() -> None:
     decider = zones()
     assert act(decider, output()) == GO
