@@ -10,6 +10,7 @@ from edge_agent.plugins import load_class, read_options
 KINDS = {
     "rplidar": "edge_agent.sensors.rplidar:RPLidar",
     "modbus": "edge_agent.sensors.modbus:Modbus",
+    "opcua": "edge_agent.sensors.opcua:OpcUa",
     "mqtt": "edge_agent.sensors.mqtt:Mqtt",
 }
 GROUP = "edgewright.sensors"

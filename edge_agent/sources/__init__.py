@@ -10,6 +10,7 @@ if TYPE_CHECKING:  # the supervisor reads KINDS and shall not load numpy
 
 KINDS = {
     "camera": "edge_agent.sources.camera:Camera",
+    "stream": "edge_agent.sources.stream:Stream",
     "video": "edge_agent.sources.video:Video",
     "images": "edge_agent.sources.images:Images",
     "frames": "edge_agent.sources.frames:Frames",
