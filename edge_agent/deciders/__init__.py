@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the supervisor reads KINDS and shall not load numpy
 KINDS = {
     "classify": "edge_agent.deciders.classify:Classify",
     "obstacle": "edge_agent.deciders.obstacle:Obstacle",
+    "limits": "edge_agent.deciders.limits:Limits",
     "zones": "edge_agent.deciders.zones:Zones",
     "anomaly": "edge_agent.deciders.anomaly:Anomaly",
     "any": "edge_agent.deciders.combine:Any",

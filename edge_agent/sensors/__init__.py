@@ -9,6 +9,8 @@ from edge_agent.plugins import load_class, read_options
 
 KINDS = {
     "rplidar": "edge_agent.sensors.rplidar:RPLidar",
+    "pins": "edge_agent.sensors.pins:Pins",
+    "i2c": "edge_agent.sensors.i2c:I2c",
     "modbus": "edge_agent.sensors.modbus:Modbus",
     "opcua": "edge_agent.sensors.opcua:OpcUa",
     "mqtt": "edge_agent.sensors.mqtt:Mqtt",
