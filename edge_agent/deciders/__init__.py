@@ -18,6 +18,7 @@ KINDS = {
     "limits": "edge_agent.deciders.limits:Limits",
     "zones": "edge_agent.deciders.zones:Zones",
     "anomaly": "edge_agent.deciders.anomaly:Anomaly",
+    "identity": "edge_agent.deciders.identity:Identity",
     "any": "edge_agent.deciders.combine:Any",
     "all": "edge_agent.deciders.combine:All",
     "priority": "edge_agent.deciders.combine:Priority",
