@@ -10,10 +10,12 @@ if TYPE_CHECKING:  # the supervisor reads KINDS and shall not load numpy
 
 KINDS = {
     "camera": "edge_agent.sources.camera:Camera",
+    "picamera": "edge_agent.sources.picamera:PiCamera",
     "stream": "edge_agent.sources.stream:Stream",
     "video": "edge_agent.sources.video:Video",
     "images": "edge_agent.sources.images:Images",
     "frames": "edge_agent.sources.frames:Frames",
+    "csv": "edge_agent.sources.csv:Csv",
     "series": "edge_agent.sources.series:Series",
     "synthetic": "edge_agent.sources.synthetic:Synthetic",
 }
