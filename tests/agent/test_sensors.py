@@ -1,6 +1,7 @@
 """Sensors beside the camera: wires, watches, and a lidar that speaks its protocol on a pseudo-terminal."""
 
 import os
+import signal
 import time
 from array import array
 from collections.abc import Callable, Iterator
@@ -277,6 +278,9 @@ def test_an_obstacle_beats_green_and_a_lidar_that_falls_silent_stops(
         agent.until(lambda: agent.status().sensors.troubles, "its trouble in the status")
         assert "lidar" in agent.status().sensors.troubles
         simulator.faults.silent = False
+        agent.goes()
+        os.kill(agent.pid("sensors"), signal.SIGKILL)
+        stops(agent)
         agent.goes()
         assert agent.stop() == 0
 
