@@ -5,10 +5,10 @@ It sees what the select part showed, and of the report part only how many sample
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import sqrt
 
 from compiler.budget import Budget, expected_bound, milliseconds, points, surely_lost
-from compiler.measure import Measured
+from compiler.measure import Measured, sqnr_of
 from edge.errors import BadModelError
 from edge.manifest import Precision, RuntimeName
 from edge.target import Target
@@ -83,6 +83,11 @@ def choose(measured: Sequence[Measured], target: Target, budget: Budget, *, repo
     return Choice(main=main, fallback=fallback, sentence=sentence, reasons=reasons)
 
 
+def objection(one: Measured, target: Target, budget: Budget, *, report_samples: int) -> str:
+    """Say what speaks against choosing a candidate, seen on the select part; empty if nothing does."""
+    return _unfit(one, target) or _dear(one, budget, report_samples)
+
+
 def speedup(target: Target, runtime: RuntimeName) -> float | None:
     """How much faster int8 is there, as published; None where nobody has published it."""
     published = target.speedup(runtime)
@@ -136,12 +141,6 @@ def _rank(one: Measured, measured: Sequence[Measured], target: Target) -> tuple[
     runtime, dtype = one.candidate.runtime, one.candidate.dtype
     order = INT8_FASTER if _faster(runtime, measured, target) else FLOAT_FASTER
     return target.runtimes.index(runtime), order.index(dtype), -sqnr_of(one)
-
-
-def sqnr_of(one: Measured) -> float:
-    """Signal to noise of the outputs against the float model's, decibels; infinite where they are equal."""
-    found = next((figure.value for figure in one.compared.figures if figure.unit == "dB"), None)
-    return inf if found is None else found
 
 
 def _faster(runtime: RuntimeName, measured: Sequence[Measured], target: Target) -> bool:

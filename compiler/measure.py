@@ -4,6 +4,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from compiler.candidate import Candidate
 from compiler.compare import Comparison, compare
 from compiler.dataset import Samples
+from compiler.stage import Stage, Step
 from compiler.subject import Subject
 from compiler.yardstick import Run, Yardstick, value_of
 from edge.manifest import InputContract, Latency, Quality, RuntimeName, TaskName, TensorSpec, Variant
@@ -23,8 +25,6 @@ WARM_UP, ROUNDS, PER_ROUND = 3, 20, 5
 LATENCY_BUDGET_S = 3.0
 """Per candidate; a slow model is timed fewer times, but at least PER_ROUND times."""
 
-Step = Callable[[], None]
-"""Called after each sample, for a progress bar."""
 Predictor = Callable[[bytes, Variant], Latency | None]
 """Says how long one inference of a compiled file takes on the target's core; None: nobody can say."""
 
@@ -72,6 +72,12 @@ class Measured:
     def quality(self) -> Quality:
         """What compiling cost."""
         return self.compared.quality
+
+
+def sqnr_of(one: Measured) -> float:
+    """Signal to noise of the outputs against the float model's, decibels; infinite where they are equal."""
+    found = next((figure.value for figure in one.compared.figures if figure.unit == "dB"), None)
+    return inf if found is None else found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,6 +184,20 @@ def measure_candidates(
         )
         for candidate, scored, timing in zip(candidates, scores, timings, strict=True)
     )
+
+
+def measuring(
+    subject: Subject, *, reference: Scores, yardstick: Yardstick, predict: Predictor, stage: Stage
+) -> Callable[[Sequence[Candidate]], tuple[Measured, ...]]:
+    """Return a function that measures candidates on `subject`, with a progress bar."""
+
+    def measure(candidates: Sequence[Candidate]) -> tuple[Measured, ...]:
+        with stage("measuring candidates", len(candidates) * len(subject.samples)) as step:
+            return measure_candidates(
+                candidates, subject=subject, reference=reference, yardstick=yardstick, predict=predict, step=step
+            )
+
+    return measure
 
 
 def measure_again(one: Measured, *, subject: Subject, reference: Scores, yardstick: Yardstick, step: Step) -> Measured:

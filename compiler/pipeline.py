@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from compiler.budget import insist, judge
 from compiler.checks import compilable_target, judge_reference, judge_split
-from compiler.choose import choose
+from compiler.choose import choose, objection
 from compiler.golden import channel_axis, make_baseline
 from compiler.likeness import judge_likeness
-from compiler.measure import Predictor, no_prediction, real_inputs, run_reference, score, statistics_of
+from compiler.measure import Predictor, measuring, no_prediction, real_inputs, run_reference, score, statistics_of
 from compiler.opening import Request, open_subject
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
 from compiler.placement.place import stand_in
@@ -41,7 +41,8 @@ def compile_model(
     started = time.monotonic()
     check_order(request.order)
     target = compilable_target(request.order.target)
-    here = stand_in(target)  # an NPU cannot run here, and no prediction knows one
+    here = stand_in(target)
+    predict_here = predict if here is target else no_prediction  # no prediction knows an NPU
     subject, resolved = open_subject(request, stage)
     parts = split(subject.samples.digests)
     warnings = judge_split(parts)
@@ -63,9 +64,8 @@ def compile_model(
         calibrated=calibrate.usual().samples.digests,
         target=here,
         scope=request.scope,
-        reference=reference,
-        yardstick=yardstick,
-        predict=predict if here is target else no_prediction,
+        measure=measuring(select, reference=reference, yardstick=yardstick, predict=predict_here, stage=stage),
+        fine=lambda one: not objection(one, here, request.budget, report_samples=len(parts.report)),
         stage=stage,
     )
     choice = choose(found.measured, here, request.budget, report_samples=len(parts.report))

@@ -10,12 +10,12 @@ import msgspec
 
 from compiler.cache import Cache, code_digest, key_of
 from compiler.candidate import Builder, Calibration, Candidate, Skipped
-from compiler.measure import Measured, Predictor, Scores, host_core, measure_candidates
+from compiler.measure import Measured, host_core, sqnr_of
+from compiler.mixed import mixed_plans
 from compiler.packing import tool_versions
 from compiler.plan import Effort, Plan, plans, runtimes_for
 from compiler.stage import Stage
 from compiler.subject import Subject
-from compiler.yardstick import Yardstick
 from edge.errors import BadModelError, MissingExtraError
 from edge.target import Target
 
@@ -45,12 +45,11 @@ def search(
     calibrated: Sequence[bytes],
     target: Target,
     scope: Scope,
-    reference: Scores,
-    yardstick: Yardstick,
-    predict: Predictor,
+    measure: Callable[[Sequence[Candidate]], tuple[Measured, ...]],
+    fine: Callable[[Measured], bool],
     stage: Stage,
 ) -> Found:
-    """Build all candidates of the scope and measure them.
+    """Build all candidates of the scope and measure them; where int8 costs too much, try mixed ones, too.
 
     Args:
         subject: the select part.
@@ -58,37 +57,81 @@ def search(
         calibrated: digests of its samples, by which a built candidate is known again.
         target: the kind of device.
         scope: what to try.
-        reference: the float model on the select part.
-        yardstick: the metric, and how to decide.
-        predict: says what a candidate takes on the target's core.
+        measure: measures candidates on the select part.
+        fine: whether a candidate may be chosen as far as the budget goes.
         stage: opens a progress bar.
 
     Raises: BadModelError if nothing can be built.
 
     """
+    shelf = Shelf(subject, calibration, calibrated, scope.cache)
     wanted = planned(subject, target, scope)
-    builder = Builder(subject.model, calibration)
-    digests = sorted(digest.hex() for digest in calibrated)
-    known = (code_digest(), tool_versions(), host_core(), subject.model.sha256, subject.contract, digests)
-    built: list[Candidate] = []
-    skipped: list[Skipped] = []
-    failures: list[BadModelError | MissingExtraError] = []
     with stage("building candidates", len(wanted)) as step:
         for plan in wanted:
-            try:
-                built.append(_build(plan, builder, scope.cache, key_of("candidate", str(plan), *known)))
-            except (BadModelError, MissingExtraError) as exc:
-                failures.append(exc)
-                skipped.append(Skipped(plan.runtime, plan.precision, exc.problem))
+            shelf.add(plan)
             step()
-    candidates = different(built)
-    if not candidates:
-        raise failures[0] if failures else _unreachable(subject, target)
-    with stage("measuring candidates", len(candidates) * len(subject.samples)) as step:
-        measured = measure_candidates(
-            candidates, subject=subject, reference=reference, yardstick=yardstick, predict=predict, step=step
-        )
-    return Found(measured, tuple(skipped))
+    if not shelf.candidates:
+        raise shelf.failure or _unreachable(subject, target)
+    measured = list(measure(shelf.candidates))
+    if not scope.plans and not subject.model.quantized and scope.effort != "quick" and "mixed" in target.dtypes:
+        for runtime in dict.fromkeys(plan.runtime for plan in wanted):
+            measured += _refine(shelf, [one for one in measured if one.candidate.runtime == runtime], measure, fine)
+    return Found(tuple(measured), tuple(shelf.skipped))
+
+
+class Shelf:
+    """Candidates by plan, each built once; what is the same file as one before it is left out."""
+
+    def __init__(self, subject: Subject, calibration: Calibration, calibrated: Sequence[bytes], cache: Cache) -> None:
+        digests = sorted(digest.hex() for digest in calibrated)
+        self.builder = Builder(subject.model, calibration)
+        self.candidates: list[Candidate] = []
+        self.skipped: list[Skipped] = []
+        self.failure: BadModelError | MissingExtraError | None = None
+        """The first one."""
+        self._cache = cache
+        self._known = (code_digest(), tool_versions(), host_core(), subject.model.sha256, subject.contract, digests)
+
+    def add(self, plan: Plan) -> Candidate | None:
+        """Build one; None if it cannot be built, or is there already: a pass that does not help leaves no trace."""
+
+        def make() -> bytes:
+            return msgspec.msgpack.encode(self.builder.build(plan))
+
+        try:
+            content = self._cache.remember(key_of("candidate", str(plan), *self._known), make)
+        except (BadModelError, MissingExtraError) as exc:
+            self.failure = self.failure or exc
+            self.skipped.append(Skipped(plan.runtime, plan.precision, exc.problem))
+            return None
+        made = msgspec.msgpack.decode(content, type=Candidate)
+        if any((made.runtime, made.variant.sha256) == (one.runtime, one.variant.sha256) for one in self.candidates):
+            return None
+        self.candidates.append(made)
+        return made
+
+
+def _refine(
+    shelf: Shelf,
+    there: Sequence[Measured],
+    measure: Callable[[Sequence[Candidate]], tuple[Measured, ...]],
+    fine: Callable[[Measured], bool],
+) -> list[Measured]:
+    """Try mixed plans of one runtime, from its best int8 one on, until one of them is fine."""
+    ints = [one for one in there if one.candidate.dtype == "int8" and one.candidate.plan is not None]
+    if not ints or any(fine(one) for one in ints):
+        return []
+    best = max(ints, key=sqnr_of).candidate
+    tried: list[Measured] = []
+    try:
+        for plan in mixed_plans(shelf.builder, best.plan or Plan(best.runtime, "int8"), best.data):
+            made = shelf.add(plan)
+            tried += measure([made]) if made else ()
+            if tried and fine(tried[-1]):
+                break
+    except BadModelError as exc:
+        shelf.skipped.append(Skipped(best.runtime, "mixed", exc.problem))
+    return tried
 
 
 def planned(subject: Subject, target: Target, scope: Scope) -> list[Plan]:
@@ -98,19 +141,6 @@ def planned(subject: Subject, target: Target, scope: Scope) -> list[Plan]:
         return [Plan(runtime, "int8") for runtime in runtimes]
     wanted = scope.plans or plans(subject.model.kind, target, scope.effort)
     return sorted(wanted, key=lambda plan: target.runtimes.index(plan.runtime))
-
-
-def different(built: Sequence[Candidate]) -> list[Candidate]:
-    """Leave out what is the same file as one before it: a pass that does not help leaves no trace."""
-    seen: dict[tuple[str, str], Candidate] = {}
-    for one in built:
-        seen.setdefault((one.runtime, one.variant.sha256), one)
-    return list(seen.values())
-
-
-def _build(plan: Plan, builder: Builder, cache: Cache, key: str) -> Candidate:
-    make: Callable[[], bytes] = lambda: msgspec.msgpack.encode(builder.build(plan))  # noqa: E731
-    return msgspec.msgpack.decode(cache.remember(key, make), type=Candidate)
 
 
 def _unreachable(subject: Subject, target: Target) -> BadModelError:

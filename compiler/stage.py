@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from compiler.measure import Step
-
+Step = Callable[[], None]
+"""Called after each sample, for a progress bar."""
 Stage = Callable[[str, int | None], AbstractContextManager[Step]]
 """Opens a progress bar with a label and a number of steps (None: unknown)."""

@@ -36,6 +36,9 @@ COMMANDS = (
     Command("targets", "edge.commands.targets:targets_command", "List the kinds of device, or show one."),
     Command("run", "edge_agent.cli:run_command", "Run a bundle on this device, as a configuration file says."),
     Command("bench", "edge_agent.cli:bench_command", "Time the loop from frame to actuator on this machine."),
+    Command(
+        "enrol-subject", "edge_agent.cli:enrol_subject_command", "Make the file by which one subject is known again."
+    ),
     Command("status", "edge_agent.cli:status_command", "Say how the agent on this device is doing."),
     Command("fleet init", "fleet.cli:init_command", "Make the folder and the keys of a new fleet."),
     Command("fleet serve", "fleet.cli:serve_command", "Serve a fleet: broker, artifacts, API and dashboard."),

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import picture
-from edge.errors import SourceError
+from edge.errors import BadConfigError, SourceError
 from edge.manifest import ImageInput
+from edge.windows import window_of
 from edge_agent import sources
 from edge_agent.backoff import Backoff
 from edge_agent.channels import Publication, send
@@ -22,7 +23,7 @@ from edge_agent.plugins import load_class, read_options
 from edge_agent.rate import Ratekeeper
 from edge_agent.ring import RingWriter
 from edge_agent.ring_memory import RingMemory
-from edge_agent.sources import Picture, Source
+from edge_agent.sources import Picture, Rows, Source
 from edge_agent.sources.opencv import load_cv2
 from edge_agent.specs import CaptureSpec, Chosen
 
@@ -45,7 +46,10 @@ def run(spec: CaptureSpec, link: Link) -> None:
             link.say(CaptureBeat(frame=press.frame, dropped=press.dropped, trouble=camera.trouble))
         if camera.ended:
             break
-        if shot is not None and rate.due(time.monotonic_ns()):  # a live source is read at its own pace
+        if isinstance(shot, Rows):  # each row counts, whatever the rate of the windows
+            rate.due(time.monotonic_ns())
+            press.publish_rows(shot)
+        elif shot is not None and rate.due(time.monotonic_ns()):  # a live source is read at its own pace
             press.publish(shot)
         elif shot is None and not waiting:
             select.select([link.fileno()], [], [], camera.pause_s())
@@ -89,7 +93,7 @@ class Camera:
         """Whether it sets its own pace, and is doing so."""
         return self._source.live and self._open
 
-    def read(self, press: "Press") -> Picture | None:
+    def read(self, press: "Press") -> Picture | Rows | None:
         """The next picture; None when the source has ended or is not to be had just now."""
         if time.monotonic() < self._again_s:
             return None
@@ -100,10 +104,11 @@ class Camera:
             shot = self._source.read(press.frame + 1)
         except SourceError as exc:
             self.trouble = exc.problem
+            press.start_anew()
             self.close()
             self._again_s = self._backoff.failed(time.monotonic())
             return None
-        self.trouble = ""
+        self.trouble = shot.gap if isinstance(shot, Rows) else ""
         self.ended = shot is None
         return shot
 
@@ -124,12 +129,15 @@ class Press:
         self._writer = RingWriter(RingMemory(spec.ring_fd, bytes.fromhex(spec.token)))
         self._pipes = spec.publications
         self._contract, self._epoch, self._active = spec.contract, spec.epoch, spec.active
+        self._window = window_of(spec.contract)
         self.frame = self._writer.last_frame
         self.dropped = 0
         """Frames that found no free slot."""
 
     def act(self, order: Act) -> None:
         """From the next frame on another loop decides: this assignment, between two frames, is the switch."""
+        if order.contract != self._contract:  # else the window goes on without a gap
+            self._window = window_of(order.contract)
         self._contract, self._epoch, self._active = order.contract, order.epoch, order.active
 
     def size(self) -> tuple[int, int]:
@@ -152,6 +160,23 @@ class Press:
         packet = Publication(slot, self._active, self._epoch, self.frame, shot.captured_ns, time.monotonic_ns()).pack()
         for pipe in self._pipes:
             send(pipe, packet)
+
+    def publish_rows(self, rows: Rows) -> None:
+        """Add rows to the window; publish it whenever the model wants to see it."""
+        if self._window is None:
+            raise BadConfigError(
+                "the source delivers rows of a series, and the model takes whole samples",
+                remedy="take another source, or a bundle whose input contract is a series",
+            )
+        if rows.gap:
+            self._window.clear()
+        for window in self._window.push(rows.values):
+            self.publish(Picture(window, rows.captured_ns))
+
+    def start_anew(self) -> None:
+        """The source broke off: what comes next does not join what came before."""
+        if self._window is not None:
+            self._window.clear()
 
     def _fitted(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
         """At the model's size; what is no picture goes as it is."""

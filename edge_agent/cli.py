@@ -96,3 +96,39 @@ def bench_command(
 
     result = bench(bundle, frames=frames)
     emit(result, json, lambda: describe(result))
+
+
+def enrol_subject_command(
+    bundle: Path,
+    *,
+    pictures: Path,
+    output: Annotated[Path, Parameter(alias="-o")],
+    cohort: Path | None = None,
+    name: str = "",
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Make the file by which the decider `identity` knows one subject, from pictures through a bundle.
+
+    Says how alike the pictures are to each other, and those of others to them: the floor must lie above the latter.
+    Enrol again for each new version of the bundle: another version makes other embeddings.
+
+    Parameters
+    ----------
+    bundle
+        Bundle whose first output is an embedding.
+    pictures
+        Folder with pictures of the subject, as the device's camera sees it.
+    output
+        File to write.
+    cohort
+        Folder with pictures of others.
+    name
+        Of the subject; by default that of the file.
+    json
+        One object on stdout.
+    """
+    from edge.console import emit
+    from edge_agent.enrol_subject import describe, enrol
+
+    enrolled = enrol(bundle, pictures, cohort, output, name or output.stem)
+    emit(enrolled, json, lambda: describe(enrolled))

@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import yaml
@@ -11,8 +11,8 @@ import yaml
 from edge.errors import BadConfigError, FileMissingError
 from edge.messages import Id
 from edge.target import load_target, target_names
-from edge_agent import actuators, deciders, sources
-from edge_agent.plugins import convert, load_class, nearest, read_options
+from edge_agent import actuators, deciders, sensors, sources
+from edge_agent.plugins import Nested, convert, load_class, nearest, read_options
 
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -40,6 +40,19 @@ class DeciderConfig(Section, frozen=True, kw_only=True):
     kind: str = "classify"
     actions: Annotated[tuple[Word, ...], msgspec.Meta(min_length=1, max_length=100)] = ("stop", "go")
     """The first one is the safe one: it is chosen in doubt."""
+    options: dict[str, Any] = {}
+
+
+class SensorConfig(Section, frozen=True, kw_only=True):
+    """One of `sensors`: what deciders look at beside the model's output. Keys of the chosen kind go to `options`."""
+
+    name: Id
+    """By which a decider names it."""
+    kind: str
+    max_age_ms: Positive
+    """An older reading does not exist for a decider."""
+    hang_s: Positive = 10.0
+    """A sensor that neither delivers nor fails for so long is started again."""
     options: dict[str, Any] = {}
 
 
@@ -100,6 +113,7 @@ class AgentConfig(Section, frozen=True, kw_only=True):
     source: SourceConfig
     decider: DeciderConfig
     actuators: tuple[ActuatorConfig, ...]
+    sensors: tuple[SensorConfig, ...] = ()
     guard: GuardConfig = GuardConfig()
     loop: LoopConfig = LoopConfig()
     fleet: FleetConfig | None = None
@@ -136,12 +150,14 @@ def load_config(path: Path, *, strangers: bool = False) -> AgentConfig:
         source=_plugin(raw["source"], SourceConfig, folder, "source", strangers),
         decider=decider,
         actuators=_actuators(raw["actuators"], guard, decider, folder, strangers),
+        sensors=_sensors(raw.get("sensors") or [], folder, strangers),
         guard=guard,
         loop=_section(raw, "loop", LoopConfig, folder),
         fleet=_fleet(raw, folder),
         folder=folder,
     )
     _check_safe_states(config)
+    _check_sensors(config)
     return config
 
 
@@ -194,10 +210,17 @@ def _actuators(
     )
 
 
+def _sensors(raw: object, folder: Path, strangers: bool) -> tuple[SensorConfig, ...]:
+    if not isinstance(raw, list):
+        raise BadConfigError("sensors: a list is wanted", remedy="begin each sensor with '- name: ...'")
+    return tuple(_plugin(one, SensorConfig, folder, f"sensors[{index}]", strangers) for index, one in enumerate(raw))
+
+
 _TABLES = {
     SourceConfig: (sources.KINDS, sources.GROUP),
     DeciderConfig: (deciders.KINDS, deciders.GROUP),
     ActuatorConfig: (actuators.KINDS, actuators.GROUP),
+    SensorConfig: (sensors.KINDS, sensors.GROUP),
 }
 
 
@@ -209,18 +232,36 @@ def _plugin(raw: object, kind: type[SectionT], folder: Path, where: str, strange
     options = {key: value for key, value in raw.items() if key not in common}
     section = convert({key: raw[key] for key in raw if key in common}, kind, folder=folder, where=where, also=options)
     name: str = section.kind  # type: ignore[attr-defined]
-    if ".py:" not in name or strangers:
-        table, group = _TABLES[kind]
-        _check_options(load_class(name, table, group, folder), options, folder, where, common)
+    _check_options(name, options, _Place(where, folder, *_TABLES[kind], strangers), common)
     return msgspec.structs.replace(section, options=options)
 
 
-def _check_options(cls: Any, options: Mapping[str, Any], folder: Path, where: str, also: Collection[str]) -> None:  # noqa: ANN401
+class _Place(NamedTuple):
+    """Where options stand, and what may stand there."""
+
+    where: str
+    folder: Path
+    table: Mapping[str, str]
+    group: str
+    strangers: bool
+
+
+def _check_options(kind: str, options: Mapping[str, Any], place: _Place, also: Collection[str]) -> None:
+    """Check the options of the class `kind`, and of the classes within them."""
+    if ".py:" in kind and not place.strangers:
+        return
+    cls, where = load_class(kind, place.table, place.group, place.folder), place.where
     unknown = [key for key in options if key not in cls.Options.__struct_fields__]
     if unknown:
         known = [*cls.Options.__struct_fields__, *also]
         raise BadConfigError(f"{where}: unknown key {unknown[0]!r}", remedy=nearest(str(unknown[0]), known))
-    read_options(cls, options, folder=folder, where=where)
+    made = read_options(cls, options, folder=place.folder, where=where)
+    for name, parts in msgspec.structs.asdict(made).items():
+        for index, part in enumerate(parts if isinstance(parts, tuple) else ()):
+            if isinstance(part, Nested):
+                table, group = (sensors.KINDS, sensors.GROUP) if name == "sensors" else (place.table, place.group)
+                inner = _Place(f"{where}.{name}[{index}]", place.folder, table, group, place.strangers)
+                _check_options(part.kind, part.options, inner, ("kind",))
 
 
 def _check_safe_states(config: AgentConfig) -> None:
@@ -230,3 +271,22 @@ def _check_safe_states(config: AgentConfig) -> None:
                 f"actuators[{index}]: safe_state {actuator.safe_state!r} is no action of the decider",
                 remedy=nearest(actuator.safe_state, config.decider.actions),
             )
+
+
+def _check_sensors(config: AgentConfig) -> None:
+    """Names must differ, and a decider may only name a sensor that is there."""
+    names = [one.name for one in config.sensors]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadConfigError(f"sensors: {name!r} is there twice", remedy="give each sensor a name of its own")
+    for name in _named_sensors(config.decider.kind, config.decider.options):
+        if name not in names:
+            raise BadConfigError(f"decider: no sensor {name!r}", remedy=nearest(name, names))
+
+
+def _named_sensors(kind: str, options: Mapping[str, Any]) -> list[str]:
+    """What a shipped decider, or one within it, names as `sensor`; the options are checked already."""
+    if kind not in deciders.KINDS:
+        return []
+    own = [options["sensor"]] if "sensor" in options else []
+    return own + [name for part in options.get("of", ()) for name in _named_sensors(part["kind"], part)]

@@ -71,6 +71,12 @@ class CaptureBeat(Packet, frozen=True, kw_only=True):
     trouble: str = ""
 
 
+class SensorsBeat(Packet, frozen=True, kw_only=True):
+    """The sensors process is alive. `troubles`: why nothing new comes, by the name of a sensor that is in trouble."""
+
+    troubles: dict[str, str]
+
+
 class Ended(Packet, frozen=True, kw_only=True):
     """The source has no more frames and was told not to begin again."""
 
@@ -98,7 +104,7 @@ class Failed(Packet, frozen=True, kw_only=True):
 
 
 Order = Act | Allow
-News = Beat | LoopReady | CaptureBeat | Ended | GuardBeat | Failed
+News = Beat | LoopReady | CaptureBeat | SensorsBeat | Ended | GuardBeat | Failed
 
 
 class Link:

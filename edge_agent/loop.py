@@ -10,15 +10,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.bundle import Bundle, open_bundle
 from edge.errors import BadBundleError
 from edge.preprocess import Preprocessor
+from edge.quantization import dequantize
 from edge.runtimes import Session, check_golden, open_session
-from edge_agent import deciders
+from edge_agent.board import Board
 from edge_agent.channels import Command, Publication, newest, send
-from edge_agent.deciders import Decider
+from edge_agent.deciders import Decider, Inputs, make_decider
 from edge_agent.link import BEAT_S, Beat, Link, LoopReady, die_with, start_child
-from edge_agent.plugins import load_class, read_options
 from edge_agent.records import Decided
 from edge_agent.ring import RingReader
 from edge_agent.ring_memory import RingMemory
@@ -27,7 +30,7 @@ from edge_agent.specs import LoopSpec
 
 def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
     """Main path: one turn for each frame that is announced while this loop is the active one."""
-    now, session, decider, ring = time.monotonic_ns, parts.session, parts.decider, parts.ring
+    now, session, decider, ring, board = time.monotonic_ns, parts.session, parts.decider, parts.ring, parts.board
     poll, max_age_ns, last_frame, lost = _poll(spec, link), round(spec.max_age_ms * 1e6), 0, 0
     while link.open:
         poll.poll(BEAT_S * 1000)
@@ -51,10 +54,12 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
             continue
         parts.preprocessor.into(picture, session.input_buffer())
         ring.release(seen.slot)
+        sample = parts.sample()
         invoke_start_ns = now()
         session.invoke()
         invoke_end_ns = now()
-        decision = decider.step(session.output(), seen.captured_ns / 1e9)
+        inputs = Inputs(session.output(), board.fresh(read_ns), seen.captured_ns / 1e9, sample)
+        decision = decider.decide(inputs)
         send(spec.commands_fd, Command(seen.epoch, decision.action, seen.frame, seen.captured_ns, now()).pack())
         handed_ns = now()
         dropped = min(max(0, seen.frame - last_frame - 1 if last_frame else 0) + lost, 65535)
@@ -75,6 +80,13 @@ class Parts:
     preprocessor: Preprocessor
     decider: Decider
     ring: RingReader
+    board: Board
+
+    def sample(self) -> NDArray[np.float32] | None:
+        """A copy of what the model is about to see, for a decider that needs it: a runtime may reuse the buffer."""
+        if not self.decider.needs_sample:
+            return None
+        return dequantize(self.session.input_buffer(), self.session.variant.input).copy()
 
 
 def run(spec: LoopSpec, link: Link) -> None:
@@ -85,11 +97,13 @@ def run(spec: LoopSpec, link: Link) -> None:
     bundle = open_named(Path(spec.bundle), spec.model)
     session = open_session(bundle, threads=spec.threads)
     report = check_golden(bundle, session)
+    chosen = spec.decider
     parts = Parts(
         session,
         Preprocessor(bundle.manifest.input, session.variant.input),
-        make_decider(spec, bundle.manifest.labels),
+        make_decider(chosen.kind, chosen.options, Path(chosen.folder), bundle.manifest.labels, spec.actions),
         RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token))),
+        Board(spec.sensors),
     )
     gc.collect()
     gc.freeze()  # what is alive now stays: later collections need not look at it (98.7 -> 16.6 ms at 90k objects)
@@ -108,16 +122,6 @@ def open_named(path: Path, model: str) -> Bundle:
             remedy="correct `model` in the configuration, or take another bundle",
         )
     return bundle
-
-
-def make_decider(spec: LoopSpec, labels: tuple[str, ...]) -> Decider:
-    """Make the configured decider for a model's labels."""
-    folder = Path(spec.decider.folder)
-    cls = load_class(spec.decider.kind, deciders.KINDS, deciders.GROUP, folder)
-    decider: Decider = cls(
-        read_options(cls, spec.decider.options, folder=folder, where="decider"), labels, spec.actions
-    )
-    return decider
 
 
 def _poll(spec: LoopSpec, link: Link) -> select.poll:

@@ -7,7 +7,18 @@ from typing import Any
 
 from edge_agent.channels import Pipe
 from edge_agent.config import AgentConfig
-from edge_agent.specs import CaptureSpec, Chosen, GuardActuator, GuardSpec, LoopSpec
+from edge_agent.readings import Wire
+from edge_agent.specs import (
+    CaptureSpec,
+    Chosen,
+    GuardActuator,
+    GuardSpec,
+    HeardSensor,
+    LoopSpec,
+    SensorSpec,
+    SensorsSpec,
+    WireFds,
+)
 from edge_agent.switchboard import Switchboard
 from edge_agent.uplink.spec import UplinkSpec
 
@@ -47,6 +58,8 @@ class Channels:
     records_in: int
     """-1: nobody reads records."""
     records_out: int
+    readings: tuple[tuple[Wire, Wire], ...] = ()
+    """For each sensor of the configuration, one wire a loop."""
 
 
 class Plan:
@@ -95,11 +108,31 @@ class Plan:
         )
         return spec, (spec.ring_fd, *spec.publications)
 
+    def sensors(self, link_fd: int) -> Prepared:
+        """For `edge_agent.sensors_process`."""
+        wires = [
+            tuple(WireFds(reader=wire.reader.fileno(), writer=wire.writer.fileno()) for wire in pair)
+            for pair in self._channels.readings
+        ]
+        spec = SensorsSpec(
+            parent=os.getpid(),
+            link_fd=link_fd,
+            sensors=tuple(
+                SensorSpec(name=one.name, chosen=self._chosen(one.kind, one.options), hang_s=one.hang_s, wires=pair)
+                for one, pair in zip(self._config.sensors, wires, strict=True)
+            ),
+        )
+        return spec, tuple(fd for pair in wires for wire in pair for fd in (wire.reader, wire.writer))
+
     def loop(self, link_fd: int, place: int) -> Prepared:
         """For `edge_agent.loop` in place 0 or 1."""
         config, channels, model = self._config, self._channels, self._board.places[place]
         if model is None:
             raise ValueError(f"no model in place {place}")
+        heard = tuple(
+            HeardSensor(name=one.name, wire_fd=pair[place].reader.fileno(), max_age_ms=one.max_age_ms)
+            for one, pair in zip(config.sensors, channels.readings, strict=True)
+        )
         spec = LoopSpec(
             parent=os.getpid(),
             link_fd=link_fd,
@@ -116,8 +149,10 @@ class Plan:
             publications_fd=channels.publications[place].read_fd,
             commands_fd=channels.commands.write_fd,
             records_fd=channels.records_in,
+            sensors=heard,
         )
-        return spec, (spec.ring_fd, spec.publications_fd, spec.commands_fd, spec.records_fd)
+        wires = (one.wire_fd for one in heard)
+        return spec, (spec.ring_fd, spec.publications_fd, spec.commands_fd, spec.records_fd, *wires)
 
     def uplink(self, control_fd: int) -> Prepared:
         """For `edge_agent.uplink.process`."""

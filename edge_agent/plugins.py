@@ -73,8 +73,23 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"use one of: {', '.join(names) or 'none'}"
 
 
+class Nested:
+    """A class by name within the options of another one: `{kind: ..., its keys}`.
+
+    No dataclass, for msgspec would read one by its fields.
+    """
+
+    def __init__(self, kind: str, options: dict[str, Any], folder: Path) -> None:
+        """`folder`: of the configuration."""
+        self.kind, self.options, self.folder = kind, options, folder
+
+
 def _paths_in(folder: Path) -> Any:  # noqa: ANN401 - msgspec's hook is untyped
     def hook(kind: type, value: object) -> object:
+        if kind is Nested and isinstance(value, dict) and isinstance(value.get("kind"), str):
+            return Nested(value["kind"], {key: value[key] for key in value if key != "kind"}, folder)
+        if kind is Nested:
+            raise ValueError("Expected keys, one of them `kind`")
         if kind is Path and isinstance(value, str):
             return folder / Path(value).expanduser()
         raise ValueError(f"Expected `{kind.__name__}`, got `{type(value).__name__}`")  # msgspec adds the place

@@ -60,6 +60,9 @@ def describe(report: Report) -> str:
             f"guard      {guard.action}{' (safe state)' if guard.safe else ''}; {guard.applied} commands applied, "
             f"{refused} refused, {guard.safe_stops} times made safe"
         )
+    lines += [
+        f"sensor     {name}: {trouble}" for name, trouble in (agent.sensors.troubles if agent.sensors else {}).items()
+    ]
     lines.append(f"clock      {report.clock}")
     for name, process in agent.processes.items():
         again = f", started again {process.restarts} times: {process.trouble}" if process.restarts else ""

@@ -42,6 +42,38 @@ class CaptureSpec(Spec, frozen=True, kw_only=True):
     """Write ends, one a loop."""
 
 
+class WireFds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Both ends of one wire of `edge_agent.readings`."""
+
+    reader: int
+    writer: int
+
+
+class SensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One sensor of the sensors process."""
+
+    name: str
+    chosen: Chosen
+    hang_s: float
+    wires: tuple[WireFds, ...]
+    """One a loop."""
+
+
+class SensorsSpec(Spec, frozen=True, kw_only=True):
+    """For `edge_agent.sensors_process`."""
+
+    sensors: tuple[SensorSpec, ...]
+
+
+class HeardSensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sensor, as the loop hears it."""
+
+    name: str
+    wire_fd: int
+    max_age_ms: float
+    """An older reading does not exist for the decider."""
+
+
 class LoopSpec(Spec, frozen=True, kw_only=True):
     """For `edge_agent.loop`."""
 
@@ -61,6 +93,7 @@ class LoopSpec(Spec, frozen=True, kw_only=True):
     commands_fd: int
     records_fd: int
     """-1: nobody reads records."""
+    sensors: tuple[HeardSensor, ...] = ()
 
 
 class GuardActuator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

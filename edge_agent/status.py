@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from edge.errors import AgentError
-from edge_agent.link import CaptureBeat, GuardBeat
+from edge_agent.link import CaptureBeat, GuardBeat, SensorsBeat
 
 TMPFS = Path("/dev/shm")  # noqa: S108 - the folder made in it is our own, mode 0700
 STALE_S = 5.0
@@ -39,6 +39,8 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     capture: CaptureBeat | None
     """As it last said; None until it has."""
     guard: GuardBeat | None
+    sensors: SensorsBeat | None = None
+    """None where no sensors are configured, or their process has not spoken yet."""
     boot_reason: str
     """Empty, or why another version runs than was expected."""
 

@@ -22,8 +22,9 @@ from edge_agent.channels import make_pipe
 from edge_agent.child import Child, Prepare
 from edge_agent.config import AgentConfig
 from edge_agent.control import Done, Fault, Health, Request, Retire, Revert, Stage, Switch
-from edge_agent.link import Act, Allow, CaptureBeat, Ended, Failed, GuardBeat, LoopReady
+from edge_agent.link import Act, Allow, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, SensorsBeat
 from edge_agent.plan import Boot, Channels, Plan
+from edge_agent.readings import make_wire
 from edge_agent.ring_memory import create_ring
 from edge_agent.status import AgentStatus, ProcessStatus, remove_run_folder, run_folder, write_status
 from edge_agent.switchboard import Switchboard
@@ -59,11 +60,17 @@ class Supervisor:
             commands=make_pipe(),
             records_in=records.write_fd if records else records_fd,
             records_out=records.read_fd if records else -1,
+            readings=tuple((make_wire(), make_wire()) for _ in config.sensors),
         )
         self._board = Switchboard()
         self._plan = Plan(config, boot, self._board, channels)
         self._guard = self._child("guard", "edge_agent.guard", self._plan.guard, hang_s=config.guard.hang_s)
         self._capture = self._child("capture", "edge_agent.capture", self._plan.capture, hang_s=config.source.hang_s)
+        self._sensors: Child[link.News] | None = None
+        if config.sensors:  # it watches over its threads itself
+            self._sensors = self._child(
+                "sensors", "edge_agent.sensors_process", self._plan.sensors, hang_s=config.loop.hang_s
+            )
         self._loops: list[Child[link.News] | None] = [None, None]
         self._leaving: list[tuple[float, Child[link.News]]] = []
         self._uplink: Child[Request] | None = None
@@ -74,6 +81,7 @@ class Supervisor:
         self._staging = self._switch_when_ready = False
         self._capture_beat: CaptureBeat | None = None
         self._guard_beat: GuardBeat | None = None
+        self._sensors_beat: SensorsBeat | None = None
         self._end_s = self._health_s = float("inf")
         self._wake_out, self._wake_in = socket.socketpair()
 
@@ -103,6 +111,8 @@ class Supervisor:
         self._health_s = time.monotonic()
         place = self._board.begin(str(self._boot.path), self._boot.version) if self._boot.path else None
         self._guard.start()
+        if self._sensors is not None:
+            self._sensors.start()
         if place is None:
             self._start_uplink()
         else:
@@ -116,7 +126,7 @@ class Supervisor:
             self._end_s = 0.0
 
     def _hear(self) -> None:
-        for child in (self._guard, self._capture, *self._loops):
+        for child in (self._guard, self._capture, self._sensors, *self._loops):
             for news in child.hear() if child else ():
                 self._on_news(child, news)
         if self._uplink is not None:
@@ -129,6 +139,9 @@ class Supervisor:
             case CaptureBeat():
                 self._on_capture(news)
                 self._well.add("capture")
+            case SensorsBeat():
+                self._on_sensors(news)
+                self._well.add("sensors")
             case GuardBeat():
                 self._guard_beat = news
                 self._well.add("guard")
@@ -148,6 +161,13 @@ class Supervisor:
         if beat.trouble and beat.trouble != before:
             log.warning("no frames: %s", beat.trouble)
         self._capture_beat = beat
+
+    def _on_sensors(self, beat: SensorsBeat) -> None:
+        before = self._sensors_beat.troubles if self._sensors_beat else {}
+        for name, trouble in beat.troubles.items():
+            if trouble != before.get(name):
+                log.warning("sensor %s: %s", name, trouble)
+        self._sensors_beat = beat
 
     def _on_ready(self, place: int | None, ready: LoopReady) -> None:
         model = None if place is None else self._board.places[place]
@@ -186,7 +206,8 @@ class Supervisor:
             self._uplink.start()
 
     def _children(self) -> list[Child[link.News] | Child[Request]]:
-        everyone = [self._guard, self._capture if self._capturing else None, *self._loops, self._uplink]
+        capture = self._capture if self._capturing else None
+        everyone = [self._guard, capture, self._sensors, *self._loops, self._uplink]
         return [child for child in everyone if child is not None]
 
     def _watch(self, now_s: float) -> None:
@@ -355,6 +376,7 @@ class Supervisor:
             },
             capture=self._capture_beat,
             guard=self._guard_beat,
+            sensors=self._sensors_beat,
             boot_reason=self._boot.reason,
         )
 

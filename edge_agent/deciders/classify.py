@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from edge.errors import BadConfigError
-from edge_agent.deciders import SAFE, Decision
-from edge_agent.plugins import nearest
+from edge_agent.deciders import SAFE, Decision, action_index, index_of, second_action
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,8 +40,10 @@ class Classify:
         """Frames further apart than this are a break."""
 
     def __init__(self, options: Options, labels: tuple[str, ...], actions: tuple[str, ...]) -> None:
-        wanted = options.go if isinstance(options.go, dict) else dict.fromkeys(options.go, _second(actions))
-        self._actions = {_index(label, labels, "label"): _index(a, actions, "action") for label, a in wanted.items()}
+        wanted = options.go
+        if not isinstance(wanted, dict):
+            wanted = dict.fromkeys(wanted, second_action(actions, "write go: {label: action}"))
+        self._actions = {index_of(label, labels, "label"): action_index(a, actions) for label, a in wanted.items()}
         release = options.floor if options.floor_release is None else options.floor_release
         if release > options.floor:
             raise BadConfigError("decider: floor_release lies above floor", remedy="make it lower, or leave it out")
@@ -85,15 +86,3 @@ class Hold:
         self._last_s = now_s
         self._held = self._held or now_s - self._since_s >= self.hold_s
         return self._held
-
-
-def _second(actions: tuple[str, ...]) -> str:
-    if len(actions) != 2:
-        raise BadConfigError("decider: a list of go labels needs exactly two actions", remedy="write {label: action}")
-    return actions[1]
-
-
-def _index(name: str, known: tuple[str, ...], what: str) -> int:
-    if name not in known:
-        raise BadConfigError(f"decider: no {what} {name!r}", remedy=nearest(name, known))
-    return known.index(name)

@@ -10,9 +10,13 @@ if TYPE_CHECKING:  # the supervisor reads KINDS and shall not load numpy
 
 KINDS = {
     "camera": "edge_agent.sources.camera:Camera",
+    "picamera": "edge_agent.sources.picamera:PiCamera",
+    "stream": "edge_agent.sources.stream:Stream",
     "video": "edge_agent.sources.video:Video",
     "images": "edge_agent.sources.images:Images",
     "frames": "edge_agent.sources.frames:Frames",
+    "csv": "edge_agent.sources.csv:Csv",
+    "series": "edge_agent.sources.series:Series",
     "synthetic": "edge_agent.sources.synthetic:Synthetic",
 }
 GROUP = "edgewright.sources"
@@ -31,8 +35,22 @@ class Picture(NamedTuple):
     """CLOCK_MONOTONIC as near to the exposure as can be known."""
 
 
+class Rows(NamedTuple):
+    """Rows of a series, as a source of sensors delivers them; capture cuts them into the model's windows."""
+
+    values: NDArray[np.float32]
+    """[n, columns], oldest first; often one, and none where there is nothing to be had just now."""
+    captured_ns: int
+    """CLOCK_MONOTONIC, of the last row."""
+    gap: str = ""
+    """Empty, or why rows are missing before these: the window starts anew."""
+
+
 class Source(Protocol):
-    """A stream of pictures. Made as `Class(options)`, `options` being `Class.Options`; used by the capture process."""
+    """A stream of pictures or rows. Made as `Class(options)`, `options` being `Class.Options`.
+
+    Used by the capture process.
+    """
 
     live: bool
     """It sets its own pace (a camera) and is read as fast as it delivers; else `fps` paces it."""
@@ -44,8 +62,8 @@ class Source(Protocol):
         where it will not (a folder without pictures).
         """
 
-    def read(self, frame: int) -> Picture | None:
-        """The next picture; None when there are no more. Raises `SourceError` when the stream broke off.
+    def read(self, frame: int) -> Picture | Rows | None:
+        """The next picture or rows; None when there are no more. Raises `SourceError` when the stream broke off.
 
         `frame`: its frame id, which starts at 1 and goes on after a restart; a recording plays picture `frame - 1`.
         """

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import BadConfigError, FileMissingError, UnknownTargetError
-from edge_agent import actuators, deciders, sources
+from edge_agent import actuators, deciders, sensors, sources
 from edge_agent.config import (
     ActuatorConfig,
     AgentConfig,
@@ -15,12 +15,14 @@ from edge_agent.config import (
     FleetConfig,
     GuardConfig,
     LoopConfig,
+    SensorConfig,
     SourceConfig,
     load_config,
 )
 from edge_agent.plugins import load_class
 
 MakeConfig = Callable[..., Path]
+LIDAR = "{name: lidar, kind: rplidar, port: /dev/ttyUSB0, max_age_ms: 500}"
 GOOD = """
 device: desk-1
 model: light
@@ -60,6 +62,11 @@ def test_paths_are_relative_to_the_file_and_defaults_are_filled_in(tmp_path: Pat
         ("device: desk-1", "device: desk-1\nguard: {hangs: 2}", "guard", "hang_s"),
         ("device: desk-1", "device: desk-1\nfleet: {enroll: x}", "fleet", "enrol"),
         ("kind: print", "kind: print, safe_state: stopp", "actuators[0]", "stop"),
+        ("device: desk-1", f"device: desk-1\nsensors: [{LIDAR.replace('port', 'prot')}]", "sensors[0]", "port"),
+        ("device: desk-1", f"device: desk-1\nsensors: [{LIDAR.replace('rplidar', 'rplida')}]", "sensors", "rplidar"),
+        ("{go: [green]}", f"{{kind: obstacle, sensor: lydar}}\nsensors: [{LIDAR}]", "decider", "lidar"),
+        ("{go: [green]}", "{kind: any, of: [{kind: classify, goo: []}, {kind: x}]}", "decider.of[0]", "go"),
+        ("{go: [green]}", "{kind: any, of: [{kind: classify, go: []}, {kind: al}]}", "deciders", "all"),
     ],
 )
 def test_a_misspelt_key_is_named_with_its_place_and_the_nearest_known_one(
@@ -80,6 +87,10 @@ def test_a_misspelt_key_is_named_with_its_place_and_the_nearest_known_one(
         ("path: pictures", "path: 7", "path"),
         ("go: [green]", "go: [green], floor: 1.5", "floor"),
         ("device: desk-1", "device: desk/1", "device"),
+        ("device: desk-1", "device: desk-1\nsensors: lidar", "sensors: a list"),
+        ("device: desk-1", f"device: desk-1\nsensors: [{LIDAR}, {LIDAR}]", "'lidar' is there twice"),
+        ("{go: [green]}", "{kind: all, of: [{go: [green]}, {kind: classify, go: []}]}", "one of them `kind`"),
+        ("{go: [green]}", "{kind: all, of: []}", "of"),
         ("actuators:\n  - {kind: print}", "actuators: print", "actuators"),
         ("actuators:\n  - {kind: print}", "actuators: [print]", "actuators[0]"),
         ("source: {kind: images, path: pictures}", "source: images", "source"),
@@ -151,9 +162,11 @@ def test_the_example_of_the_page_is_a_configuration(tmp_path: Path) -> None:
 
 def test_the_page_explains_every_key() -> None:
     text = PAGE.read_text()
-    sections = (AgentConfig, SourceConfig, DeciderConfig, ActuatorConfig, GuardConfig, LoopConfig, FleetConfig)
+    sections = (
+        AgentConfig, SourceConfig, DeciderConfig, SensorConfig, ActuatorConfig, GuardConfig, LoopConfig, FleetConfig,
+    )  # fmt: skip
     keys = {key for section in sections for key in section.__struct_fields__} - {"folder", "options"}
-    for table in (sources.KINDS, deciders.KINDS, actuators.KINDS):
+    for table in (sources.KINDS, deciders.KINDS, sensors.KINDS, actuators.KINDS):
         for kind in table:
             assert f"| `{kind}` |" in text
             keys |= set(load_class(kind, table, "", Path()).Options.__struct_fields__)
