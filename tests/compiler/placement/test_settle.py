@@ -37,8 +37,15 @@ class Colours(torch.nn.Module):
     def forward(self, x):
         return torch.relu(self.mix(x)).mean((2, 3))
 
+class Waves(Colours):
+    def forward(self, x):
+        return torch.sin(super().forward(x) * 0.1)
+
 def load():
     return Colours().eval(), torch.zeros(1, 3, 8, 8)
+
+def waves():
+    return Waves().eval(), torch.zeros(1, 3, 8, 8)
 """
 
 
@@ -107,6 +114,18 @@ def test_two_compiles_for_an_npu_give_the_same_bytes(
     order = replace(request_for_npu.order, output=tmp_path / "again.edge")
     again = compile_model(replace(request_for_npu, order=order), stage=console.progress, warn=lambda _: None)
     assert again.bundle.read_bytes() == compiled.bundle.read_bytes()
+
+
+def test_an_operator_that_stays_on_the_cpu_is_named_and_no_bundle_is_written(
+    tmp_path: Path, vela: str, request_for_npu: Request
+) -> None:
+    model, order = (
+        request_for_npu.model.replace(":load", ":waves"),
+        replace(request_for_npu.order, output=tmp_path / "w"),
+    )
+    with pytest.raises(BadModelError, match=r"1 of \d operators fall back.*: SIN .* \(cpu, float32: ai-edge-quantizer"):
+        compile_model(replace(request_for_npu, model=model, order=order), stage=console.progress, warn=lambda _: None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_vela_the_pip_line_comes_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
