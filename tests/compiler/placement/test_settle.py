@@ -192,6 +192,16 @@ def test_the_same_file_without_a_plan_is_refused_by_the_operators_name(split: Ca
         refuse_fallback(ledger)
 
 
+def test_sixteen_bits_on_onnxruntime_are_told_as_the_float_that_they_are() -> None:
+    rng = np.random.default_rng(1)
+    samples = [rng.random((1, 3, 8, 8), np.float32) for _ in range(16)]
+    plan = Plan("onnxruntime", "int16x8")
+    wide = candidate(plan, Workbench(boxes_and_scores(), "onnx", lambda: iter(samples)).make(plan).content)
+    (conv,) = [row for row in ledger_of(wide, load_target("x86-64")).rows if row.operator == "Conv"]
+    assert (conv.dtype, conv.cause) == ("float32", "planned")
+    assert "no 16-bit kernels" in conv.reason
+
+
 def test_no_fallback_is_asked_anew_of_a_cached_compile(request_for_npu: Request) -> None:
     request = replace(request_for_npu, order=Order(target="x86-64"))
     free = replace(request, no_fallback=False)
