@@ -60,6 +60,10 @@ class GuardConfig(Section, frozen=True, kw_only=True):
     max_age_ms: Positive = 200.0
     hang_s: Positive = 2.0
     """A guard that is silent for so long is killed and started again, in the safe state."""
+    watchdog: Path | None = None
+    """Hardware watchdog that the guard pets, such as /dev/watchdog."""
+    give_up_s: Positive = 120.0
+    """A loop or capture process that could not be brought back for so long ends the pets of every watchdog."""
 
 
 class LoopConfig(Section, frozen=True, kw_only=True):

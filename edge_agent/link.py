@@ -47,6 +47,17 @@ class Allow(Packet, frozen=True, kw_only=True):
     epoch: int
 
 
+class Pulse(Packet, frozen=True, kw_only=True):
+    """To the guard, once a second: the supervisor has looked at every process."""
+
+    works: bool
+    """What makes decisions works, or has not been away for long."""
+    started: bool
+    """The first model decides, or nobody waits for one any more."""
+    status: str
+    """For a person who asks systemd."""
+
+
 # --- process -> supervisor ---------------------------------------------------------------------
 
 
@@ -97,7 +108,7 @@ class Failed(Packet, frozen=True, kw_only=True):
     remedy: str
 
 
-Order = Act | Allow
+Order = Act | Allow | Pulse
 News = Beat | LoopReady | CaptureBeat | Ended | GuardBeat | Failed
 
 
@@ -111,6 +122,7 @@ class Link:
         self._due_s = 0.0
         self.open = True
         """False once the supervisor is gone."""
+        self.told_to_end = False
 
     def fileno(self) -> int:
         """For select() and poll()."""
@@ -118,6 +130,7 @@ class Link:
 
     def hang_up(self) -> None:
         """End this side: `orders()` notices at its next call, and a select() in progress returns at once."""
+        self.told_to_end = True
         with contextlib.suppress(OSError):
             self._line.shutdown(socket.SHUT_RD)
 

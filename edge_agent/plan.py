@@ -7,7 +7,7 @@ from typing import Any
 
 from edge_agent.channels import Pipe
 from edge_agent.config import AgentConfig
-from edge_agent.specs import CaptureSpec, Chosen, GuardActuator, GuardSpec, LoopSpec
+from edge_agent.specs import CaptureSpec, Chosen, GuardActuator, GuardSpec, LoopSpec, WatchdogSpec
 from edge_agent.switchboard import Switchboard
 from edge_agent.uplink.spec import UplinkSpec
 
@@ -52,8 +52,11 @@ class Channels:
 class Plan:
     """Makes the specs."""
 
-    def __init__(self, config: AgentConfig, boot: Boot, board: Switchboard, channels: Channels) -> None:
+    def __init__(
+        self, config: AgentConfig, boot: Boot, board: Switchboard, channels: Channels, watchdog: WatchdogSpec
+    ) -> None:
         self._config, self._boot, self._board, self._channels = config, boot, board, channels
+        self._watchdog = watchdog
 
     def guard(self, link_fd: int) -> Prepared:
         """For `edge_agent.guard`."""
@@ -72,6 +75,7 @@ class Plan:
             epoch=self._board.epoch,
             commands_fd=channels.commands.read_fd,
             records_fd=channels.records_in,
+            watchdog=self._watchdog,
         )
         return spec, (spec.commands_fd, spec.records_fd)
 

@@ -71,6 +71,17 @@ class GuardActuator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     safe_state: str
 
 
+class WatchdogSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who watches over the guard."""
+
+    notify: str = ""
+    """Address of systemd's socket; empty: no systemd."""
+    period_s: float = 0.0
+    """A silence this long makes systemd start the service anew; 0: it does not watch."""
+    file: str = ""
+    """A hardware watchdog, such as /dev/watchdog; empty: none."""
+
+
 class GuardSpec(Spec, frozen=True, kw_only=True):
     """For `edge_agent.guard`."""
 
@@ -81,3 +92,4 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
     commands_fd: int
     records_fd: int
     """-1: nobody reads records."""
+    watchdog: WatchdogSpec = WatchdogSpec()

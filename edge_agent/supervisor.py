@@ -22,11 +22,12 @@ from edge_agent.channels import make_pipe
 from edge_agent.child import Child, Prepare
 from edge_agent.config import AgentConfig
 from edge_agent.control import Done, Fault, Health, Request, Retire, Revert, Stage, Switch
-from edge_agent.link import Act, Allow, CaptureBeat, Ended, Failed, GuardBeat, LoopReady
+from edge_agent.link import Act, Allow, Beat, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, Pulse
 from edge_agent.plan import Boot, Channels, Plan
 from edge_agent.ring_memory import create_ring
 from edge_agent.status import AgentStatus, ProcessStatus, remove_run_folder, run_folder, write_status
 from edge_agent.switchboard import Switchboard
+from edge_agent.watchdog import take_watchdog
 
 LOOK_S, HEALTH_S = 0.1, 1.0
 END_S, UPLINK_END_S = 2.0, 5.0
@@ -61,7 +62,7 @@ class Supervisor:
             records_out=records.read_fd if records else -1,
         )
         self._board = Switchboard()
-        self._plan = Plan(config, boot, self._board, channels)
+        self._plan = Plan(config, boot, self._board, channels, take_watchdog(os.environ, config.guard.watchdog))
         self._guard = self._child("guard", "edge_agent.guard", self._plan.guard, hang_s=config.guard.hang_s)
         self._capture = self._child("capture", "edge_agent.capture", self._plan.capture, hang_s=config.source.hang_s)
         self._loops: list[Child[link.News] | None] = [None, None]
@@ -69,7 +70,8 @@ class Supervisor:
         self._uplink: Child[Request] | None = None
         self._capturing = False
         self._failed: dict[str, Failed] = {}
-        self._well: set[str] = set()
+        self._well_s: dict[str, float] = {}
+        """When each process last proved that it works, by the name that `_called` gives it."""
         self._requests: deque[Request] = deque()
         self._staging = self._switch_when_ready = False
         self._capture_beat: CaptureBeat | None = None
@@ -94,6 +96,7 @@ class Supervisor:
                 if now_s >= self._health_s:
                     self._health_s = now_s + HEALTH_S
                     self._tell_health()
+                    self._guard.tell(self._pulse(now_s))
                     write_status(folder, self._status())
         finally:
             self._end()
@@ -123,15 +126,15 @@ class Supervisor:
             self._requests.extend(self._uplink.hear())
 
     def _on_news(self, child: Child[link.News] | None, news: link.News) -> None:
+        if child is not None and isinstance(news, Beat | LoopReady | CaptureBeat | GuardBeat):
+            self._well_s[self._called(child)] = time.monotonic()
         match news:
             case LoopReady():
                 self._on_ready(self._place(child), news)
             case CaptureBeat():
                 self._on_capture(news)
-                self._well.add("capture")
             case GuardBeat():
                 self._guard_beat = news
-                self._well.add("guard")
             case Failed() if child is not None:
                 self._failed[child.name] = news
             case Ended():
@@ -154,7 +157,6 @@ class Supervisor:
         if model is None or place is None:
             return
         model.learn(ready)
-        self._well.add("loop")
         if place == self._board.staged and self._staging:
             self._staging = False
             if self._switch_when_ready:
@@ -211,7 +213,7 @@ class Supervisor:
         if place is not None and place == self._board.staged and self._staging:
             self._give_up_stage(place, reason)
             return
-        if failed is not None and self._config.fleet is None and name not in self._well:
+        if failed is not None and self._config.fleet is None and name not in self._well_s:
             raise _error(failed)
         child.fail(reason, now_s)
         log.warning("%s %s; starting it again (%d)", name, reason, child.restarts)
@@ -339,6 +341,16 @@ class Supervisor:
     def _tell_health(self) -> None:
         processes = {self._called(child): child.pid for child in self._children()}
         self._tell_uplink(Health(version=self._version(), epoch=self._board.epoch, processes=processes))
+
+    def _pulse(self, now_s: float) -> Pulse:
+        """For the watchdogs; a process counts that worked once, and is needed: where no model decides, none is."""
+        needed = ("loop", "capture") if self._board.deciding else ()
+        away_s = {name: now_s - self._well_s[name] for name in needed if name in self._well_s}
+        return Pulse(
+            works=all(s < self._config.guard.give_up_s for s in away_s.values()),
+            started=self._capturing or self._uplink is not None,
+            status=f"version {self._version()} decides" if self._version() else "no model decides",
+        )
 
     def _status(self) -> AgentStatus:
         return AgentStatus(

@@ -24,8 +24,12 @@ from edge.errors import AgentError
 from edge.manifest import ImageInput, Manifest, Provenance, Quality, TensorSpec, Tolerance, Variant
 from edge.statistics import SCORE_EDGES
 from edge_agent.actuators.recorder import Line, read_lines
+from edge_agent.channels import Command, make_pipe, send
 from edge_agent.control import Done, Fault, Health, News, Request
+from edge_agent.link import GuardBeat
+from edge_agent.link import News as GuardNews
 from edge_agent.records import RECORD_BYTES, Applied, Decided, unpack
+from edge_agent.specs import Chosen, GuardActuator, GuardSpec, WatchdogSpec
 from edge_agent.status import AgentStatus, read_status
 from edge_agent.uplink.spec import UplinkSpec
 
@@ -140,6 +144,101 @@ def make_config(tmp_path: Path) -> MakeConfig:
     return make
 
 
+# --- a guard alone ---------------------------------------------------------------------------------
+
+NO_WATCHDOG = WatchdogSpec()
+
+
+class Desk:
+    """Starts a guard, sends it commands, reads what it did."""
+
+    def __init__(
+        self, folder: Path, *actuators: dict[str, object], epoch: int = 1, watchdog: WatchdogSpec = NO_WATCHDOG
+    ) -> None:
+        self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.commands, self.records = make_pipe(), make_pipe(65536)
+        self.folder, self.frame = folder, 0
+        wanted = actuators or ({"path": "applied.txt"},)
+        spec = GuardSpec(
+            parent=os.getpid(),
+            link_fd=theirs.fileno(),
+            actions=("stop", "go"),
+            actuators=tuple(self._actuator(dict(one)) for one in wanted),
+            epoch=epoch,
+            commands_fd=self.commands.read_fd,
+            records_fd=self.records.write_fd,
+            watchdog=watchdog,
+        )
+        command = [sys.executable, "-m", "edge_agent.guard", msgspec.json.encode(spec).decode()]
+        fds = (theirs.fileno(), spec.commands_fd, spec.records_fd)
+        self.process = subprocess.Popen(command, pass_fds=fds, stderr=subprocess.PIPE, text=True)
+        theirs.close()
+
+    def _actuator(self, one: dict[str, object]) -> GuardActuator:
+        kind, max_age_ms = str(one.pop("kind", "recorder")), one.pop("max_age_ms", 5000)
+        safe_state = str(one.pop("safe_state", "stop"))
+        chosen = Chosen(kind=kind, options=one, folder=str(self.folder))
+        return GuardActuator(chosen=chosen, max_age_ms=float(str(max_age_ms)), safe_state=safe_state)
+
+    def lines(self, file: str = "applied.txt") -> list[Line]:
+        return read_lines(self.folder / file)
+
+    def until(self, done: Callable[[], object]) -> None:
+        limit = time.monotonic() + WAIT_S
+        while not done():
+            assert time.monotonic() < limit
+            assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
+            time.sleep(0.005)
+
+    def command(self, action: int = 1, *, epoch: int = 1, age_ms: float = 0.0, frame: int | None = None) -> int:
+        self.frame = self.frame + 1 if frame is None else frame
+        now_ns = time.monotonic_ns()
+        assert send(
+            self.commands.write_fd, Command(epoch, action, self.frame, now_ns - round(age_ms * 1e6), now_ns).pack()
+        )
+        return self.frame
+
+    def obeyed(self, action: int = 1, *, epoch: int = 1) -> None:
+        frame = self.command(action, epoch=epoch)
+        self.until(lambda: self.lines()[-1].frame == frame and not self.lines()[-1].safe)
+
+    def beat(self, wanted: Callable[[GuardBeat], bool]) -> GuardBeat:
+        self.line.settimeout(WAIT_S)
+        while True:
+            news = msgspec.json.decode(self.line.recv(65536), type=GuardNews)
+            if isinstance(news, GuardBeat) and wanted(news):
+                return news
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.line.close()
+        self.commands.close()
+        self.records.close()
+
+
+@pytest.fixture
+def make_desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+    """make(*actuators, folder=tmp_path, watchdog=none, wait=True): a guard; `wait` until it has made safe."""
+    desks: list[Desk] = []
+
+    def make(
+        *actuators: dict[str, object],
+        folder: Path = tmp_path,
+        watchdog: WatchdogSpec = NO_WATCHDOG,
+        wait: bool = True,
+    ) -> Desk:
+        desk = Desk(folder, *actuators, watchdog=watchdog)
+        desks.append(desk)
+        if wait:
+            desk.until(desk.lines)
+        return desk
+
+    yield make
+    for desk in desks:
+        desk.close()
+
+
 # --- a whole agent ---------------------------------------------------------------------------------
 
 EDGE = [sys.executable, "-m", "edge.cli"]
@@ -153,7 +252,8 @@ class Agent:
     def __init__(self, config: Path, bundle: Path | None, listener: socket.socket) -> None:
         self.folder, self._listener = config.parent, listener
         script = Path(__file__).with_name("run_supervisor.py")
-        environment = os.environ | {"EDGE_TEST_LINE": listener.getsockname(), "PYTHONPATH": str(script.parent)}
+        paths = [str(script.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {"EDGE_TEST_LINE": listener.getsockname(), "PYTHONPATH": os.pathsep.join(paths)}
         command = [sys.executable, str(script), str(config), *([str(bundle)] if bundle else [])]
         self.log = self.folder / "agent.log"
         with self.log.open("ab") as log:
