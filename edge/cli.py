@@ -37,6 +37,8 @@ COMMANDS = (
     Command("run", "edge_agent.cli:run_command", "Run a bundle on this device, as a configuration file says."),
     Command("bench", "edge_agent.cli:bench_command", "Time the loop from frame to actuator on this machine."),
     Command("status", "edge_agent.cli:status_command", "Say how the agent on this device is doing."),
+    Command("agent install", "edge_agent.install.cli:install_command", "Run the agent as a hardened systemd service."),
+    Command("agent uninstall", "edge_agent.install.cli:uninstall_command", "Remove that service."),
     Command("fleet init", "fleet.cli:init_command", "Make the folder and the keys of a new fleet."),
     Command("fleet serve", "fleet.cli:serve_command", "Serve a fleet: broker, artifacts, API and dashboard."),
     Command("fleet enrol", "fleet.cli:enrol_command", "Let a device in, and write the one file that it needs."),
@@ -54,6 +56,7 @@ COMMANDS = (
     ),
 )
 GROUPS = {
+    "agent": "Make the agent a service of this device.",
     "fleet": "Serve models to devices, watch them, and roll versions out.",
     "fleet rollout": "Start, watch and steer rollouts.",
 }

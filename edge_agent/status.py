@@ -53,8 +53,9 @@ def run_folder(state_dir: Path) -> Path:
         return run
     state_dir.mkdir(parents=True, exist_ok=True)
     run.unlink(missing_ok=True)  # the link of an earlier boot, whose folder is gone
-    if os.access(TMPFS, os.W_OK):
-        run.symlink_to(tempfile.mkdtemp(prefix="edge-run-", dir=TMPFS))
+    place = os.environ.get("RUNTIME_DIRECTORY") or TMPFS  # systemd's own for us, on tmpfs and removed by it
+    if os.access(place, os.W_OK):
+        run.symlink_to(tempfile.mkdtemp(prefix="edge-run-", dir=place))
     else:
         run.mkdir()
     return run
