@@ -37,6 +37,8 @@ COMMANDS = (
     Command("run", "edge_agent.cli:run_command", "Run a bundle on this device, as a configuration file says."),
     Command("bench", "edge_agent.cli:bench_command", "Time the loop from frame to actuator on this machine."),
     Command("status", "edge_agent.cli:status_command", "Say how the agent on this device is doing."),
+    Command("record", "edge_agent.recording.cli:record_command", "Run the agent, and record what its loop decides on."),
+    Command("replay", "edge_agent.recording.cli:replay_command", "Decide a recording again, and compare."),
     Command("agent install", "edge_agent.install.cli:install_command", "Run the agent as a hardened systemd service."),
     Command("agent uninstall", "edge_agent.install.cli:uninstall_command", "Remove that service."),
     Command("fleet init", "fleet.cli:init_command", "Make the folder and the keys of a new fleet."),

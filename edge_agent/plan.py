@@ -7,7 +7,16 @@ from typing import Any
 
 from edge_agent.channels import Pipe
 from edge_agent.config import AgentConfig
-from edge_agent.specs import CaptureSpec, Chosen, GuardActuator, GuardSpec, LoopSpec, WatchdogSpec
+from edge_agent.specs import (
+    CaptureSpec,
+    Chosen,
+    GuardActuator,
+    GuardSpec,
+    LoopSpec,
+    RecorderSpec,
+    TapSpec,
+    WatchdogSpec,
+)
 from edge_agent.switchboard import Switchboard
 from edge_agent.uplink.spec import UplinkSpec
 
@@ -37,6 +46,23 @@ class Boot:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """What `edge record` wants: all turns, until there is enough."""
+
+    path: Path
+    seconds: float
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TapChannel:
+    """From one loop to the recorder; `ring_fd` is of a ring like that of the frames."""
+
+    ring_fd: int
+    announcements: Pipe
+
+
+@dataclass(frozen=True, slots=True)
 class Channels:
     """The memory and the pipes of one agent; the supervisor holds both ends of each."""
 
@@ -47,6 +73,8 @@ class Channels:
     records_in: int
     """-1: nobody reads records."""
     records_out: int
+    taps: tuple[TapChannel, ...] = ()
+    """One a loop; empty while nobody records."""
 
 
 class Plan:
@@ -120,8 +148,32 @@ class Plan:
             publications_fd=channels.publications[place].read_fd,
             commands_fd=channels.commands.write_fd,
             records_fd=channels.records_in,
+            tap=self._tap(place, writes=True),
         )
-        return spec, (spec.ring_fd, spec.publications_fd, spec.commands_fd, spec.records_fd)
+        tap_fds = (spec.tap.ring_fd, spec.tap.publications_fd) if spec.tap else ()
+        return spec, (spec.ring_fd, spec.publications_fd, spec.commands_fd, spec.records_fd, *tap_fds)
+
+    def recorder(self, link_fd: int, recording: Recording) -> Prepared:
+        """For `edge_agent.recording.process`."""
+        taps = [tap for place in range(len(self._channels.taps)) if (tap := self._tap(place, writes=False))]
+        spec = RecorderSpec(
+            parent=os.getpid(),
+            link_fd=link_fd,
+            path=str(recording.path),
+            seconds=recording.seconds,
+            max_bytes=recording.max_bytes,
+            device=self._config.device,
+            model=self._config.model,
+            taps=tuple(taps),
+        )
+        return spec, tuple(fd for tap in taps for fd in (tap.ring_fd, tap.publications_fd))
+
+    def _tap(self, place: int, *, writes: bool) -> TapSpec | None:
+        if not self._channels.taps:
+            return None
+        tap = self._channels.taps[place]
+        pipe_fd = tap.announcements.write_fd if writes else tap.announcements.read_fd
+        return TapSpec(ring_fd=tap.ring_fd, token=self._channels.token, publications_fd=pipe_fd)
 
     def uplink(self, control_fd: int) -> Prepared:
         """For `edge_agent.uplink.process`."""

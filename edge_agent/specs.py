@@ -42,6 +42,26 @@ class CaptureSpec(Spec, frozen=True, kw_only=True):
     """Write ends, one a loop."""
 
 
+class TapSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One loop's line to the recorder: a ring of messages, and the pipe that announces them."""
+
+    ring_fd: int
+    token: str
+    publications_fd: int
+    """The loop's is the write end, the recorder's the read end."""
+
+
+class RecorderSpec(Spec, frozen=True, kw_only=True):
+    """For `edge_agent.recording.process`."""
+
+    path: str
+    seconds: float
+    max_bytes: int
+    device: str
+    model: str
+    taps: tuple[TapSpec, ...]
+
+
 class LoopSpec(Spec, frozen=True, kw_only=True):
     """For `edge_agent.loop`."""
 
@@ -61,6 +81,8 @@ class LoopSpec(Spec, frozen=True, kw_only=True):
     commands_fd: int
     records_fd: int
     """-1: nobody reads records."""
+    tap: TapSpec | None = None
+    """None: nobody records."""
 
 
 class GuardActuator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ from edge_agent.child import Child, Prepare
 from edge_agent.config import AgentConfig
 from edge_agent.control import Done, Fault, Health, Request, Retire, Revert, Stage, Switch
 from edge_agent.link import Act, Allow, Beat, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, Pulse
-from edge_agent.plan import Boot, Channels, Plan
+from edge_agent.plan import Boot, Channels, Plan, Recording, TapChannel
 from edge_agent.ring_memory import create_ring
 from edge_agent.status import AgentStatus, ProcessStatus, remove_run_folder, run_folder, write_status
 from edge_agent.switchboard import Switchboard
@@ -33,6 +33,8 @@ LOOK_S, HEALTH_S = 0.1, 1.0
 END_S, UPLINK_END_S = 2.0, 5.0
 """How long a process may take to end before it is killed; the uplink has something to send."""
 RECORDS_BYTES = 256 * 1024
+TAP_SLOTS, TAP_SLOT_BYTES = 16, 16 << 20
+"""So many turns the recorder may be behind. Memory that is not touched does not exist."""
 log = logging.getLogger("edge.supervisor")
 _NEWS = msgspec.json.Decoder(link.News)
 _REQUESTS = msgspec.json.Decoder(Request)
@@ -42,12 +44,19 @@ class Supervisor:
     """Everything that the agent is, seen from above. Use: `Supervisor(config, boot).run()`."""
 
     def __init__(
-        self, config: AgentConfig, boot: Boot, *, records_fd: int = -1, uplink: str = "edge_agent.uplink.process"
+        self,
+        config: AgentConfig,
+        boot: Boot,
+        *,
+        records_fd: int = -1,
+        uplink: str = "edge_agent.uplink.process",
+        recording: Recording | None = None,
     ) -> None:
         """Prepare memory and pipes; nothing runs yet.
 
         `records_fd`: write end of a pipe for `edge_agent.records`, if somebody else than an uplink reads them.
         `uplink`: module that speaks `edge_agent.control`.
+        `recording`: where all turns go; the agent ends with it.
         """
         self._uplink_module = uplink
         self._config, self._boot = config, boot
@@ -60,11 +69,21 @@ class Supervisor:
             commands=make_pipe(),
             records_in=records.write_fd if records else records_fd,
             records_out=records.read_fd if records else -1,
+            taps=tuple(_tap_channel(token) for _ in range(2)) if recording else (),
         )
         self._board = Switchboard()
         self._plan = Plan(config, boot, self._board, channels, take_watchdog(os.environ, config.guard.watchdog))
         self._guard = self._child("guard", "edge_agent.guard", self._plan.guard, hang_s=config.guard.hang_s)
         self._capture = self._child("capture", "edge_agent.capture", self._plan.capture, hang_s=config.source.hang_s)
+        self._recorder: Child[link.News] | None = None
+        if recording is not None:
+            plan = self._plan
+            self._recorder = self._child(
+                "recorder",
+                "edge_agent.recording.process",
+                lambda fd: plan.recorder(fd, recording),
+                hang_s=config.loop.hang_s,
+            )
         self._loops: list[Child[link.News] | None] = [None, None]
         self._leaving: list[tuple[float, Child[link.News]]] = []
         self._uplink: Child[Request] | None = None
@@ -106,6 +125,8 @@ class Supervisor:
         self._health_s = time.monotonic()
         place = self._board.begin(str(self._boot.path), self._boot.version) if self._boot.path else None
         self._guard.start()
+        if self._recorder is not None:
+            self._recorder.start()
         if place is None:
             self._start_uplink()
         else:
@@ -119,7 +140,7 @@ class Supervisor:
             self._end_s = 0.0
 
     def _hear(self) -> None:
-        for child in (self._guard, self._capture, *self._loops):
+        for child in (self._guard, self._capture, self._recorder, *self._loops):
             for news in child.hear() if child else ():
                 self._on_news(child, news)
         if self._uplink is not None:
@@ -142,7 +163,7 @@ class Supervisor:
                 self._end_s = (
                     time.monotonic() + slowest_s + 2 * link.BEAT_S
                 )  # the last frame has had its effect by then
-                log.info("the source has ended")
+                log.info("the %s has ended", "recording" if child is self._recorder else "source")
             case _:
                 pass
 
@@ -188,7 +209,7 @@ class Supervisor:
             self._uplink.start()
 
     def _children(self) -> list[Child[link.News] | Child[Request]]:
-        everyone = [self._guard, self._capture if self._capturing else None, *self._loops, self._uplink]
+        everyone = [self._guard, self._capture if self._capturing else None, self._recorder, *self._loops, self._uplink]
         return [child for child in everyone if child is not None]
 
     def _watch(self, now_s: float) -> None:
@@ -213,7 +234,8 @@ class Supervisor:
         if place is not None and place == self._board.staged and self._staging:
             self._give_up_stage(place, reason)
             return
-        if failed is not None and self._config.fleet is None and name not in self._well_s:
+        hopeless = child is self._recorder or (self._config.fleet is None and name not in self._well_s)
+        if failed is not None and hopeless:
             raise _error(failed)
         child.fail(reason, now_s)
         log.warning("%s %s; starting it again (%d)", name, reason, child.restarts)
@@ -390,6 +412,10 @@ class Supervisor:
             time.sleep(0.01)
         for child in children:
             child.kill()
+
+
+def _tap_channel(token: bytes) -> TapChannel:
+    return TapChannel(create_ring(token=token, slots=TAP_SLOTS, slot_bytes=TAP_SLOT_BYTES), make_pipe())
 
 
 def _error(failed: Failed) -> EdgeError:
