@@ -93,6 +93,30 @@ class FleetConfig(Section, frozen=True, kw_only=True):
     drift_limit: Positive = 0.2
 
 
+class HealthConfig(Section, frozen=True, kw_only=True):
+    """`health`: what to do without when the machine is hot, and where it says so."""
+
+    warm_c: Positive = 75.0
+    """From here on fewer frames are offered to the model."""
+    hot_c: Positive = 80.0
+    """From here on, or when the machine throttles itself, the smaller variant of the bundle decides besides."""
+    cool_c: Positive = 70.0
+    """Down to here for `hold_s`: one step back."""
+    hold_s: Positive = 30.0
+    """At least so long between two steps."""
+    fps_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    """Of the frames, while it is warm."""
+    look_s: Positive = 5.0
+    thermal: Path = Path("/sys/class/thermal")
+    throttled: Path = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+    proc: Path = Path("/proc")
+
+    def __post_init__(self) -> None:
+        """Msgspec tells a ValueError with its place."""
+        if not self.cool_c < self.warm_c <= self.hot_c:
+            raise ValueError("cool_c < warm_c <= hot_c is wanted")
+
+
 class AgentConfig(Section, frozen=True, kw_only=True):
     """A whole configuration; every path is absolute."""
 
@@ -107,6 +131,7 @@ class AgentConfig(Section, frozen=True, kw_only=True):
     guard: GuardConfig = GuardConfig()
     loop: LoopConfig = LoopConfig()
     fleet: FleetConfig | None = None
+    health: HealthConfig = HealthConfig()
     folder: Path
     """Of the configuration file; options of `source`, `decider` and `actuators` are relative to it."""
 
@@ -143,6 +168,7 @@ def load_config(path: Path, *, strangers: bool = False) -> AgentConfig:
         guard=guard,
         loop=_section(raw, "loop", LoopConfig, folder),
         fleet=_fleet(raw, folder),
+        health=_section(raw, "health", HealthConfig, folder),
         folder=folder,
     )
     _check_safe_states(config)

@@ -39,6 +39,8 @@ class Act(Packet, frozen=True, kw_only=True):
     epoch: int
     active: int
     contract: InputContract
+    fps: float
+    """Frames a second to offer."""
 
 
 class Allow(Packet, frozen=True, kw_only=True):
@@ -72,6 +74,8 @@ class LoopReady(Packet, frozen=True, kw_only=True):
     p95_us: float
     contract: InputContract
     labels: tuple[str, ...]
+    has_smaller: bool = False
+    """The bundle holds a smaller variant than the one that was loaded."""
 
 
 class CaptureBeat(Packet, frozen=True, kw_only=True):

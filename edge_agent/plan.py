@@ -85,6 +85,8 @@ class Plan:
     ) -> None:
         self._config, self._boot, self._board, self._channels = config, boot, board, channels
         self._watchdog = watchdog
+        self.fps = config.source.fps
+        """As it is now: a hot device offers fewer frames."""
 
     def guard(self, link_fd: int) -> Prepared:
         """For `edge_agent.guard`."""
@@ -117,7 +119,7 @@ class Plan:
             parent=os.getpid(),
             link_fd=link_fd,
             source=self._chosen(self._config.source.kind, self._config.source.options),
-            fps=self._config.source.fps,
+            fps=self.fps,
             contract=deciding.contract,
             epoch=self._board.epoch,
             active=self._board.active,
@@ -138,6 +140,7 @@ class Plan:
             index=place,
             bundle=model.bundle,
             model=config.model,
+            small=model.small,
             threads=config.loop.threads,
             cpu=config.loop.cpu,
             decider=self._chosen(config.decider.kind, config.decider.options),

@@ -9,6 +9,7 @@ import msgspec
 from edge.errors import AgentError
 from edge_agent.status import STALE_S, AgentStatus, read_status
 from edge_agent.uplink.spec import UplinkStatus, status_path
+from edge_agent.watch.health import describe as describe_health
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +61,8 @@ def describe(report: Report) -> str:
             f"guard      {guard.action}{' (safe state)' if guard.safe else ''}; {guard.applied} commands applied, "
             f"{refused} refused, {guard.safe_stops} times made safe"
         )
+    if agent.health is not None:
+        lines += [f"machine    {describe_health(agent.health)}", f"heat       {agent.heat}"]
     lines.append(f"clock      {report.clock}")
     for name, process in agent.processes.items():
         again = f", started again {process.restarts} times: {process.trouble}" if process.restarts else ""

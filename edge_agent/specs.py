@@ -69,6 +69,8 @@ class LoopSpec(Spec, frozen=True, kw_only=True):
     bundle: str
     model: str
     """Name that the bundle must have."""
+    small: bool
+    """Load the smallest variant of the bundle, not the first one that runs."""
     threads: int
     cpu: int | None
     decider: Chosen

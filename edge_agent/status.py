@@ -8,6 +8,7 @@ import msgspec
 
 from edge.errors import AgentError
 from edge_agent.link import CaptureBeat, GuardBeat
+from edge_agent.watch.health import MachineHealth
 
 TMPFS = Path("/dev/shm")  # noqa: S108 - the folder made in it is our own, mode 0700
 STALE_S = 5.0
@@ -39,6 +40,10 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     capture: CaptureBeat | None
     """As it last said; None until it has."""
     guard: GuardBeat | None
+    health: MachineHealth | None
+    """None until the machine was looked at."""
+    heat: str
+    """What the agent does without because of heat."""
     boot_reason: str
     """Empty, or why another version runs than was expected."""
 

@@ -21,15 +21,18 @@ from edge_agent import link
 from edge_agent.channels import make_pipe
 from edge_agent.child import Child, Prepare
 from edge_agent.config import AgentConfig
-from edge_agent.control import Done, Fault, Health, Request, Retire, Revert, Stage, Switch
+from edge_agent.control import Done, Fault, Health, Notice, Request, Retire, Revert, Stage, Switch
 from edge_agent.link import Act, Allow, Beat, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, Pulse
 from edge_agent.plan import Boot, Channels, Plan, Recording, TapChannel
 from edge_agent.ring_memory import create_ring
 from edge_agent.status import AgentStatus, ProcessStatus, remove_run_folder, run_folder, write_status
 from edge_agent.switchboard import Switchboard
+from edge_agent.watch.thermostat import Thermostat
 from edge_agent.watchdog import take_watchdog
 
 LOOK_S, HEALTH_S = 0.1, 1.0
+RESIZE_AGAIN_S = 600.0
+"""A variant that did not run is not tried again before."""
 END_S, UPLINK_END_S = 2.0, 5.0
 """How long a process may take to end before it is killed; the uplink has something to send."""
 RECORDS_BYTES = 256 * 1024
@@ -93,6 +96,9 @@ class Supervisor:
         """When each process last proved that it works, by the name that `_called` gives it."""
         self._requests: deque[Request] = deque()
         self._staging = self._switch_when_ready = False
+        self._thermostat = Thermostat(config.health, config.state_dir)
+        self._resizing, self._resize_again_s = False, 0.0
+        """Another variant of the model that decides is being loaded, for the machine is hot or cool again."""
         self._capture_beat: CaptureBeat | None = None
         self._guard_beat: GuardBeat | None = None
         self._end_s = self._health_s = float("inf")
@@ -114,6 +120,7 @@ class Supervisor:
                 self._watch(now_s)
                 if now_s >= self._health_s:
                     self._health_s = now_s + HEALTH_S
+                    self._mind_heat(now_s)
                     self._tell_health()
                     self._guard.tell(self._pulse(now_s))
                     write_status(folder, self._status())
@@ -180,7 +187,9 @@ class Supervisor:
         model.learn(ready)
         if place == self._board.staged and self._staging:
             self._staging = False
-            if self._switch_when_ready:
+            if self._resizing:
+                self._finish_resize()
+            elif self._switch_when_ready:
                 self._switch_when_ready = False
                 self._done(self._switch())
             else:
@@ -244,7 +253,7 @@ class Supervisor:
             self._start_uplink()
         if child is self._uplink:
             self._requests.clear()
-            self._staging = self._switch_when_ready = False
+            self._staging, self._switch_when_ready = self._resizing, False
         self._tell_uplink(Fault(process=name, reason=reason, restarts=child.restarts))
 
     def _called(self, child: Child[link.News] | Child[Request]) -> str:
@@ -283,7 +292,11 @@ class Supervisor:
         self._staging = self._switch_when_ready = False
         self._board.revert()
         self._dismiss(place)
-        self._done(Done(ok=False, reason=reason))
+        if self._resizing:
+            self._resizing, self._resize_again_s = False, time.monotonic() + RESIZE_AGAIN_S
+            self._notice("heat", f"the other variant does not run: {reason}")
+        else:
+            self._done(Done(ok=False, reason=reason))
 
     def _switch(self) -> Done:
         if self._board.staged is None:
@@ -334,7 +347,7 @@ class Supervisor:
         if model is None or self._board.active is None or model.contract is None:
             return
         if self._capturing:
-            act = Act(epoch=self._board.epoch, active=self._board.active, contract=model.contract)
+            act = Act(epoch=self._board.epoch, active=self._board.active, contract=model.contract, fps=self._plan.fps)
             self._capture.tell(act)
         else:
             self._capturing = True
@@ -348,6 +361,31 @@ class Supervisor:
             self._leaving.append((time.monotonic() + END_S, child))
             self._loops[place] = None
 
+    # --- heat ------------------------------------------------------------------------------------
+
+    def _mind_heat(self, now_s: float) -> None:
+        """Fewer frames at once; the smaller variant in a second loop, as any other switch, while no update is on."""
+        if change := self._thermostat.look(now_s):
+            self._notice("heat", change)
+            self._plan.fps = self._thermostat.fps(self._config.source.fps)
+            if self._capturing:
+                self._point_capture()
+        model, small = self._board.deciding, self._thermostat.wants_small
+        busy = self._staging or self._requests or self._board.places[self._board.other] is not None
+        if model is None or not model.ready or busy or model.small == small or now_s < self._resize_again_s:
+            return
+        if small and not model.has_smaller:
+            return
+        self._resizing = self._staging = True
+        self._start_loop(self._board.stage(model.bundle, model.version, small=small))
+
+    def _finish_resize(self) -> None:
+        self._resizing = False
+        if self._switch().ok:
+            self._dismiss(self._board.retire())
+            small = self._board.deciding is not None and self._board.deciding.small
+            self._notice("heat", f"the {'smaller' if small else 'first'} variant decides")
+
     # --- what is told ----------------------------------------------------------------------------
 
     def _version(self) -> int:
@@ -359,6 +397,10 @@ class Supervisor:
     def _tell_uplink(self, packet: msgspec.Struct) -> None:
         if self._uplink is not None:
             self._uplink.tell(packet)
+
+    def _notice(self, kind: str, text: str) -> None:
+        log.warning("%s: %s", kind, text)
+        self._tell_uplink(Notice(kind=kind, text=text))
 
     def _tell_health(self) -> None:
         processes = {self._called(child): child.pid for child in self._children()}
@@ -389,6 +431,8 @@ class Supervisor:
             },
             capture=self._capture_beat,
             guard=self._guard_beat,
+            health=self._thermostat.health,
+            heat=self._thermostat.doing,
             boot_reason=self._boot.reason,
         )
 

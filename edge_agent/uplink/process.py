@@ -58,6 +58,7 @@ class Uplink:
             quiet_s=spec.quiet_s,
             on_health=self._on_health,
             on_fault=self._on_fault,
+            on_notice=lambda notice: self._event(notice.kind, notice.text, self._seat.version()),
         )
         self._told: SimpleQueue[Entry | Inspection] = SimpleQueue()
         self._updates = Updates(spec, self._enrolment, seat=self._seat, tell=self._tell)

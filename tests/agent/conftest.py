@@ -25,7 +25,7 @@ from edge.manifest import ImageInput, Manifest, Provenance, Quality, TensorSpec,
 from edge.statistics import SCORE_EDGES
 from edge_agent.actuators.recorder import Line, read_lines
 from edge_agent.channels import Command, make_pipe, send
-from edge_agent.control import Done, Fault, Health, News, Request
+from edge_agent.control import Done, Fault, Health, News, Notice, Request
 from edge_agent.link import GuardBeat
 from edge_agent.link import News as GuardNews
 from edge_agent.records import RECORD_BYTES, Applied, Decided, unpack
@@ -38,8 +38,8 @@ MakeBundle = Callable[..., Path]
 MakeConfig = Callable[..., Path]
 
 
-def colour_model(size: int, gain: float) -> bytes:
-    """Soft-max of `gain` times the mean of each channel of a picture of [1, size, size, 3] in 0..1, as ONNX."""
+def colour_model(size: int, gain: float, remark: str = "") -> bytes:
+    """As ONNX, larger by a `remark`: soft-max of `gain` times each channel's mean of pictures [1, size, size, 3]."""
     nodes = [
         helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=0),
         helper.make_node("Mul", ["mean", "gain"], ["logits"]),
@@ -55,7 +55,7 @@ def colour_model(size: int, gain: float) -> bytes:
             helper.make_tensor("gain", TensorProto.FLOAT, [1], [gain]),
         ],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9, doc_string=remark)
     data: bytes = model.SerializeToString()
     onnx.checker.check_model(data)
     return data
@@ -69,12 +69,18 @@ def probabilities(samples: np.ndarray, gain: float) -> np.ndarray:
 
 @pytest.fixture
 def make_bundle(tmp_path: Path) -> MakeBundle:
-    """make(version=1, size=16, gain=20.0, name="light", golden_gain=None): write a bundle and return its path."""
+    """make(version=1, size=16, gain=20.0, name="light", golden_gain=None, smaller=False): a bundle."""
 
     def make(
-        *, version: int = 1, size: int = 16, gain: float = 20.0, name: str = "light", golden_gain: float | None = None
+        *,
+        version: int = 1,
+        size: int = 16,
+        gain: float = 20.0,
+        name: str = "light",
+        golden_gain: float | None = None,
+        smaller: bool = False,
     ) -> Path:
-        data = colour_model(size, gain)
+        data, small = colour_model(size, gain, "large " * 100), colour_model(size, gain)
         samples = np.zeros((3, size, size, 3), np.float32)
         for label in range(3):
             samples[label, ..., label] = 0.8
@@ -87,13 +93,16 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
             input=TensorSpec(name="x", shape=(1, size, size, 3), dtype="float32"),
             outputs=(TensorSpec(name="y", shape=(1, 3), dtype="float32"),),
         )
+        other = msgspec.structs.replace(
+            variant, file="small.onnx", sha256=hashlib.sha256(small).hexdigest(), size_bytes=len(small)
+        )
         manifest = Manifest(
             name=name,
             version=version,
             target="x86-64",
             labels=LABELS,
             input=ImageInput(width=size, height=size, colour="RGB", layout="NHWC", scale=1 / 255),
-            variants=(variant,),
+            variants=(variant, other) if smaller else (variant,),
             quality=Quality(
                 metric="accuracy", reference=1.0, compiled=1.0, drop=0.0, ci95=(0.0, 0.0), agreement=1.0, samples=3
             ),
@@ -103,7 +112,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         return pack(
             tmp_path / f"{name}-{version}.edge",
             manifest,
-            files={"model.onnx": data},
+            files={"model.onnx": data} | ({"small.onnx": small} if smaller else {}),
             golden=Golden(input=samples, outputs=probabilities(samples, golden_gain or gain)),
             baseline=Baseline(
                 scores=np.full(len(SCORE_EDGES) + 1, 10, np.int64),
@@ -261,6 +270,7 @@ class Agent:
         self.spec: UplinkSpec | None = None
         self.health: Health | None = None
         self.faults: list[Fault] = []
+        self.notices: list[Notice] = []
         self.records: list[Decided | Applied] = []
         self._control: socket.socket | None = None
         self._records_fd = -1
@@ -293,6 +303,8 @@ class Agent:
                     self.health = health
                 case Fault() as fault:
                     self.faults.append(fault)
+                case Notice() as notice:
+                    self.notices.append(notice)
                 case Done() as answer:
                     done.append(answer)
         return done

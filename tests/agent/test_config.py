@@ -14,6 +14,7 @@ from edge_agent.config import (
     DeciderConfig,
     FleetConfig,
     GuardConfig,
+    HealthConfig,
     LoopConfig,
     SourceConfig,
     load_config,
@@ -151,7 +152,16 @@ def test_the_example_of_the_page_is_a_configuration(tmp_path: Path) -> None:
 
 def test_the_page_explains_every_key() -> None:
     text = PAGE.read_text()
-    sections = (AgentConfig, SourceConfig, DeciderConfig, ActuatorConfig, GuardConfig, LoopConfig, FleetConfig)
+    sections = (
+        AgentConfig,
+        SourceConfig,
+        DeciderConfig,
+        ActuatorConfig,
+        GuardConfig,
+        LoopConfig,
+        FleetConfig,
+        HealthConfig,
+    )
     keys = {key for section in sections for key in section.__struct_fields__} - {"folder", "options"}
     for table in (sources.KINDS, deciders.KINDS, actuators.KINDS):
         for kind in table:
