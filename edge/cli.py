@@ -39,6 +39,7 @@ COMMANDS = (
     Command("status", "edge_agent.cli:status_command", "Say how the agent on this device is doing."),
     Command("record", "edge_agent.recording.cli:record_command", "Run the agent, and record what its loop decides on."),
     Command("replay", "edge_agent.recording.cli:replay_command", "Decide a recording again, and compare."),
+    Command("schema", "edge_agent.cli:schema_command", "Print the JSON Schema of the configuration, for editors."),
     Command("agent install", "edge_agent.install.cli:install_command", "Run the agent as a hardened systemd service."),
     Command("agent uninstall", "edge_agent.install.cli:uninstall_command", "Remove that service."),
     Command("fleet init", "fleet.cli:init_command", "Make the folder and the keys of a new fleet."),

@@ -107,9 +107,11 @@ class HealthConfig(Section, frozen=True, kw_only=True):
     fps_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     """Of the frames, while it is warm."""
     look_s: Positive = 5.0
-    thermal: Path = Path("/sys/class/thermal")
-    throttled: Path = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
-    proc: Path = Path("/proc")
+    thermal: Path = msgspec.field(default_factory=lambda: Path("/sys/class/thermal"))
+    throttled: Path = msgspec.field(
+        default_factory=lambda: Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+    )
+    proc: Path = msgspec.field(default_factory=lambda: Path("/proc"))
 
     def __post_init__(self) -> None:
         """Msgspec tells a ValueError with its place."""
@@ -224,11 +226,12 @@ def _actuators(
     )
 
 
-_TABLES = {
+TABLES: dict[type[Section], tuple[dict[str, str], str]] = {
     SourceConfig: (sources.KINDS, sources.GROUP),
     DeciderConfig: (deciders.KINDS, deciders.GROUP),
     ActuatorConfig: (actuators.KINDS, actuators.GROUP),
 }
+"""Sections whose `kind` says which other keys they have: short names, and the group of the entry points."""
 
 
 def _plugin(raw: object, kind: type[SectionT], folder: Path, where: str, strangers: bool) -> SectionT:
@@ -240,7 +243,7 @@ def _plugin(raw: object, kind: type[SectionT], folder: Path, where: str, strange
     section = convert({key: raw[key] for key in raw if key in common}, kind, folder=folder, where=where, also=options)
     name: str = section.kind  # type: ignore[attr-defined]
     if ".py:" not in name or strangers:
-        table, group = _TABLES[kind]
+        table, group = TABLES[kind]
         _check_options(load_class(name, table, group, folder), options, folder, where, common)
     return msgspec.structs.replace(section, options=options)
 
