@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import yaml
@@ -85,6 +85,8 @@ class FleetConfig(Section, frozen=True, kw_only=True):
     """The file that `edge fleet enrol` wrote for this device."""
     target: str = ""
     """What this device is; `edge targets` lists them. A bundle for another target is refused. A PC need not say."""
+    outbox: Literal["disk", "memory"] = "disk"
+    """Where telemetry waits for the fleet. `memory`: nothing is written to flash, and the agent's end loses it."""
     window_s: Positive = 1.0
     probation_s: Positive = 60.0
     quiet_s: Positive = 10.0
@@ -119,6 +121,27 @@ class HealthConfig(Section, frozen=True, kw_only=True):
             raise ValueError("cool_c < warm_c <= hot_c is wanted")
 
 
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class CaptureStoreConfig(Section, frozen=True, kw_only=True):
+    """`capture_store`: keep pictures of which the model was not sure. Without it nothing is kept."""
+
+    max_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 64
+    """The oldest ones go."""
+    max_per_hour: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 20
+    masks: tuple[tuple[Share, Share, Share, Share], ...] = ()
+    """Left, top, width, height, each a share of the picture: blacked out before anything is written."""
+
+
+class ViewConfig(Section, frozen=True, kw_only=True):
+    """`view`: a page that shows what the agent sees and decides, read-only. Without it there is none."""
+
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8088
+    host: Word = "127.0.0.1"
+    """Loopback by default: who can reach it sees the camera."""
+
+
 class AgentConfig(Section, frozen=True, kw_only=True):
     """A whole configuration; every path is absolute."""
 
@@ -134,6 +157,8 @@ class AgentConfig(Section, frozen=True, kw_only=True):
     loop: LoopConfig = LoopConfig()
     fleet: FleetConfig | None = None
     health: HealthConfig = HealthConfig()
+    capture_store: CaptureStoreConfig | None = None
+    view: ViewConfig | None = None
     folder: Path
     """Of the configuration file; options of `source`, `decider` and `actuators` are relative to it."""
 
@@ -171,6 +196,8 @@ def load_config(path: Path, *, strangers: bool = False) -> AgentConfig:
         loop=_section(raw, "loop", LoopConfig, folder),
         fleet=_fleet(raw, folder),
         health=_section(raw, "health", HealthConfig, folder),
+        capture_store=_if_there(raw, "capture_store", CaptureStoreConfig, folder),
+        view=_if_there(raw, "view", ViewConfig, folder),
         folder=folder,
     )
     _check_safe_states(config)
@@ -198,6 +225,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _section(raw: Mapping[str, Any], key: str, kind: type[SectionT], folder: Path) -> SectionT:
     return convert(raw.get(key) or {}, kind, folder=folder, where=key)
+
+
+def _if_there(raw: Mapping[str, Any], key: str, kind: type[SectionT], folder: Path) -> SectionT | None:
+    """A section that switches something on: `key: {}` is enough."""
+    return None if raw.get(key) is None else _section(raw, key, kind, folder)
 
 
 def _fleet(raw: Mapping[str, Any], folder: Path) -> FleetConfig | None:

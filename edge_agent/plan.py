@@ -5,18 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edge_agent.channels import Pipe
-from edge_agent.config import AgentConfig
+from edge_agent.config import AgentConfig, CaptureStoreConfig, ViewConfig
 from edge_agent.specs import (
     CaptureSpec,
     Chosen,
     GuardActuator,
     GuardSpec,
+    KeeperSpec,
     LoopSpec,
     RecorderSpec,
     TapSpec,
+    ViewSpec,
     WatchdogSpec,
 )
+from edge_agent.status import kept_folder
 from edge_agent.switchboard import Switchboard
 from edge_agent.uplink.spec import UplinkSpec
 
@@ -56,10 +61,26 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class TapChannel:
-    """From one loop to the recorder; `ring_fd` is of a ring like that of the frames."""
+    """From one loop to one reader; `ring_fd` is of a ring like that of the frames."""
 
     ring_fd: int
     announcements: Pipe
+
+    def spec(self, token: str, end_fd: int) -> TapSpec:
+        """As one side of it sees it; `end_fd` is its end of the announcements."""
+        return TapSpec(ring_fd=self.ring_fd, token=token, publications_fd=end_fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Tapped:
+    """One reader's lines, one a loop, and what it wants of the turns."""
+
+    reader: str
+    """"recorder", "keeper" or "view"."""
+    channels: tuple[TapChannel, TapChannel]
+    with_input: bool = False
+    unsure_only: bool = False
+    gap_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +94,8 @@ class Channels:
     records_in: int
     """-1: nobody reads records."""
     records_out: int
-    taps: tuple[TapChannel, ...] = ()
-    """One a loop; empty while nobody records."""
+    taps: tuple[Tapped, ...] = ()
+    """Who wants to see the turns."""
 
 
 class Plan:
@@ -151,14 +172,13 @@ class Plan:
             publications_fd=channels.publications[place].read_fd,
             commands_fd=channels.commands.write_fd,
             records_fd=channels.records_in,
-            tap=self._tap(place, writes=True),
+            taps=tuple(self._written_by(place, one) for one in channels.taps),
         )
-        tap_fds = (spec.tap.ring_fd, spec.tap.publications_fd) if spec.tap else ()
-        return spec, (spec.ring_fd, spec.publications_fd, spec.commands_fd, spec.records_fd, *tap_fds)
+        own = (spec.ring_fd, spec.publications_fd, spec.commands_fd, spec.records_fd)
+        return spec, (*own, *_tap_fds(spec.taps))
 
     def recorder(self, link_fd: int, recording: Recording) -> Prepared:
         """For `edge_agent.recording.process`."""
-        taps = [tap for place in range(len(self._channels.taps)) if (tap := self._tap(place, writes=False))]
         spec = RecorderSpec(
             parent=os.getpid(),
             link_fd=link_fd,
@@ -167,16 +187,48 @@ class Plan:
             max_bytes=recording.max_bytes,
             device=self._config.device,
             model=self._config.model,
-            taps=tuple(taps),
+            taps=self._read_by("recorder"),
         )
-        return spec, tuple(fd for tap in taps for fd in (tap.ring_fd, tap.publications_fd))
+        return spec, _tap_fds(spec.taps)
 
-    def _tap(self, place: int, *, writes: bool) -> TapSpec | None:
-        if not self._channels.taps:
-            return None
-        tap = self._channels.taps[place]
-        pipe_fd = tap.announcements.write_fd if writes else tap.announcements.read_fd
-        return TapSpec(ring_fd=tap.ring_fd, token=self._channels.token, publications_fd=pipe_fd)
+    def keeper(self, link_fd: int, store: CaptureStoreConfig) -> Prepared:
+        """For `edge_agent.watch.keeper`."""
+        spec = KeeperSpec(
+            parent=os.getpid(),
+            link_fd=link_fd,
+            folder=str(kept_folder(self._config.state_dir)),
+            model=self._config.model,
+            max_bytes=store.max_mib << 20,
+            max_per_hour=store.max_per_hour,
+            masks=store.masks,
+            taps=self._read_by("keeper"),
+        )
+        return spec, _tap_fds(spec.taps)
+
+    def view(self, link_fd: int, view: ViewConfig) -> Prepared:
+        """For `edge_agent.view.process`."""
+        spec = ViewSpec(
+            parent=os.getpid(),
+            link_fd=link_fd,
+            host=view.host,
+            port=view.port,
+            device=self._config.device,
+            model=self._config.model,
+            taps=self._read_by("view"),
+        )
+        return spec, _tap_fds(spec.taps)
+
+    def _written_by(self, place: int, tapped: Tapped) -> TapSpec:
+        channel = tapped.channels[place]
+        spec = channel.spec(self._channels.token, channel.announcements.write_fd)
+        return msgspec.structs.replace(
+            spec, with_input=tapped.with_input, unsure_only=tapped.unsure_only, gap_s=tapped.gap_s
+        )
+
+    def _read_by(self, reader: str) -> tuple[TapSpec, ...]:
+        token = self._channels.token
+        found = next(tapped for tapped in self._channels.taps if tapped.reader == reader)
+        return tuple(channel.spec(token, channel.announcements.read_fd) for channel in found.channels)
 
     def uplink(self, control_fd: int) -> Prepared:
         """For `edge_agent.uplink.process`."""
@@ -197,6 +249,7 @@ class Plan:
             epoch=self._board.epoch,
             boot_reason=self._boot.reason,
             enrol=str(fleet.enrol),
+            outbox_in_memory=fleet.outbox == "memory",
             window_s=fleet.window_s,
             probation_s=fleet.probation_s,
             quiet_s=fleet.quiet_s,
@@ -207,3 +260,7 @@ class Plan:
 
     def _chosen(self, kind: str, options: dict[str, Any]) -> Chosen:
         return Chosen(kind=kind, options=options, folder=str(self._config.folder))
+
+
+def _tap_fds(taps: tuple[TapSpec, ...]) -> tuple[int, ...]:
+    return tuple(fd for tap in taps for fd in (tap.ring_fd, tap.publications_fd))

@@ -43,12 +43,18 @@ class CaptureSpec(Spec, frozen=True, kw_only=True):
 
 
 class TapSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One loop's line to the recorder: a ring of messages, and the pipe that announces them."""
+    """One loop's line to a process that wants its turns: a ring of messages, and the pipe that announces them."""
 
     ring_fd: int
     token: str
     publications_fd: int
-    """The loop's is the write end, the recorder's the read end."""
+    """The loop's is the write end, the reader's the read end."""
+    with_input: bool = True
+    """It needs the input as the model took it, which costs a copy of every frame's."""
+    unsure_only: bool = False
+    """It wants only turns whose score lies below the decider's floor."""
+    gap_s: float = 0.0
+    """At least so long between two turns that it is handed."""
 
 
 class RecorderSpec(Spec, frozen=True, kw_only=True):
@@ -57,6 +63,27 @@ class RecorderSpec(Spec, frozen=True, kw_only=True):
     path: str
     seconds: float
     max_bytes: int
+    device: str
+    model: str
+    taps: tuple[TapSpec, ...]
+
+
+class KeeperSpec(Spec, frozen=True, kw_only=True):
+    """For `edge_agent.watch.keeper`."""
+
+    folder: str
+    model: str
+    max_bytes: int
+    max_per_hour: int
+    masks: tuple[tuple[float, float, float, float], ...]
+    taps: tuple[TapSpec, ...]
+
+
+class ViewSpec(Spec, frozen=True, kw_only=True):
+    """For `edge_agent.view.process`."""
+
+    host: str
+    port: int
     device: str
     model: str
     taps: tuple[TapSpec, ...]
@@ -83,8 +110,8 @@ class LoopSpec(Spec, frozen=True, kw_only=True):
     commands_fd: int
     records_fd: int
     """-1: nobody reads records."""
-    tap: TapSpec | None = None
-    """None: nobody records."""
+    taps: tuple[TapSpec, ...] = ()
+    """Who else wants to see what it does."""
 
 
 class GuardActuator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -48,6 +48,11 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Empty, or why another version runs than was expected."""
 
 
+def kept_folder(state_dir: Path) -> Path:
+    """Where the pictures lie of which the model was not sure."""
+    return state_dir / "kept"
+
+
 def run_folder(state_dir: Path) -> Path:
     """Make `state_dir/run`, a link to a folder on tmpfs: a file written each second would wear an SD card out.
 

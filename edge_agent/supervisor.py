@@ -11,7 +11,9 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -23,7 +25,7 @@ from edge_agent.child import Child, Prepare
 from edge_agent.config import AgentConfig
 from edge_agent.control import Done, Fault, Health, Notice, Request, Retire, Revert, Stage, Switch
 from edge_agent.link import Act, Allow, Beat, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, Pulse
-from edge_agent.plan import Boot, Channels, Plan, Recording, TapChannel
+from edge_agent.plan import Boot, Channels, Plan, Prepared, Recording, TapChannel, Tapped
 from edge_agent.ring_memory import create_ring
 from edge_agent.status import AgentStatus, ProcessStatus, remove_run_folder, run_folder, write_status
 from edge_agent.switchboard import Switchboard
@@ -31,6 +33,7 @@ from edge_agent.watch.thermostat import Thermostat
 from edge_agent.watchdog import take_watchdog
 
 LOOK_S, HEALTH_S = 0.1, 1.0
+KEEP_GAP_S, VIEW_GAP_S = 1.0, 0.2
 RESIZE_AGAIN_S = 600.0
 """A variant that did not run is not tried again before."""
 END_S, UPLINK_END_S = 2.0, 5.0
@@ -38,6 +41,7 @@ END_S, UPLINK_END_S = 2.0, 5.0
 RECORDS_BYTES = 256 * 1024
 TAP_SLOTS, TAP_SLOT_BYTES = 16, 16 << 20
 """So many turns the recorder may be behind. Memory that is not touched does not exist."""
+WishT = TypeVar("WishT")
 log = logging.getLogger("edge.supervisor")
 _NEWS = msgspec.json.Decoder(link.News)
 _REQUESTS = msgspec.json.Decoder(Request)
@@ -72,21 +76,15 @@ class Supervisor:
             commands=make_pipe(),
             records_in=records.write_fd if records else records_fd,
             records_out=records.read_fd if records else -1,
-            taps=tuple(_tap_channel(token) for _ in range(2)) if recording else (),
+            taps=_tapped(config, token, recording=recording is not None),
         )
         self._board = Switchboard()
         self._plan = Plan(config, boot, self._board, channels, take_watchdog(os.environ, config.guard.watchdog))
         self._guard = self._child("guard", "edge_agent.guard", self._plan.guard, hang_s=config.guard.hang_s)
         self._capture = self._child("capture", "edge_agent.capture", self._plan.capture, hang_s=config.source.hang_s)
-        self._recorder: Child[link.News] | None = None
-        if recording is not None:
-            plan = self._plan
-            self._recorder = self._child(
-                "recorder",
-                "edge_agent.recording.process",
-                lambda fd: plan.recorder(fd, recording),
-                hang_s=config.loop.hang_s,
-            )
+        self._recorder = self._reader("recorder", "edge_agent.recording.process", self._plan.recorder, recording)
+        self._keeper = self._reader("keeper", "edge_agent.watch.keeper", self._plan.keeper, config.capture_store)
+        self._view = self._reader("view", "edge_agent.view.process", self._plan.view, config.view)
         self._loops: list[Child[link.News] | None] = [None, None]
         self._leaving: list[tuple[float, Child[link.News]]] = []
         self._uplink: Child[Request] | None = None
@@ -132,8 +130,8 @@ class Supervisor:
         self._health_s = time.monotonic()
         place = self._board.begin(str(self._boot.path), self._boot.version) if self._boot.path else None
         self._guard.start()
-        if self._recorder is not None:
-            self._recorder.start()
+        for reader in self._readers():
+            reader.start()
         if place is None:
             self._start_uplink()
         else:
@@ -147,7 +145,7 @@ class Supervisor:
             self._end_s = 0.0
 
     def _hear(self) -> None:
-        for child in (self._guard, self._capture, self._recorder, *self._loops):
+        for child in (self._guard, self._capture, *self._readers(), *self._loops):
             for news in child.hear() if child else ():
                 self._on_news(child, news)
         if self._uplink is not None:
@@ -204,6 +202,17 @@ class Supervisor:
     def _child(self, name: str, module: str, prepare: Prepare, *, hang_s: float) -> Child[link.News]:
         return Child(name, module, prepare, _NEWS, start_s=self._config.loop.start_s, hang_s=hang_s)
 
+    def _reader(
+        self, name: str, module: str, prepare: Callable[[int, WishT], Prepared], wish: WishT | None
+    ) -> Child[link.News] | None:
+        """A process that reads the loops' turns, if it is wished for."""
+        if wish is None:
+            return None
+        return self._child(name, module, lambda fd: prepare(fd, wish), hang_s=self._config.loop.hang_s)
+
+    def _readers(self) -> list[Child[link.News]]:
+        return [child for child in (self._recorder, self._keeper, self._view) if child is not None]
+
     def _start_loop(self, place: int) -> None:
         child = self._child(
             f"loop{place}", "edge_agent.loop", lambda fd: self._plan.loop(fd, place), hang_s=self._config.loop.hang_s
@@ -218,7 +227,8 @@ class Supervisor:
             self._uplink.start()
 
     def _children(self) -> list[Child[link.News] | Child[Request]]:
-        everyone = [self._guard, self._capture if self._capturing else None, self._recorder, *self._loops, self._uplink]
+        capture = self._capture if self._capturing else None
+        everyone = [self._guard, capture, *self._readers(), *self._loops, self._uplink]
         return [child for child in everyone if child is not None]
 
     def _watch(self, now_s: float) -> None:
@@ -456,6 +466,22 @@ class Supervisor:
             time.sleep(0.01)
         for child in children:
             child.kill()
+
+
+def _tapped(config: AgentConfig, token: bytes, *, recording: bool) -> tuple[Tapped, ...]:
+    """Who wants to see the turns, and which of them."""
+    found = []
+    if recording:
+        found.append(Tapped("recorder", _tap_channels(token), with_input=True))
+    if config.capture_store:
+        found.append(Tapped("keeper", _tap_channels(token), unsure_only=True, gap_s=KEEP_GAP_S))
+    if config.view:
+        found.append(Tapped("view", _tap_channels(token), gap_s=VIEW_GAP_S))
+    return tuple(found)
+
+
+def _tap_channels(token: bytes) -> tuple[TapChannel, TapChannel]:
+    return _tap_channel(token), _tap_channel(token)
 
 
 def _tap_channel(token: bytes) -> TapChannel:

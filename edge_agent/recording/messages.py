@@ -81,10 +81,14 @@ class Turn(Item, frozen=True, kw_only=True, tag="turn"):
     """The time that the decider was handed, CLOCK_MONOTONIC."""
     dropped: int
     """Frames that were overtaken since the turn before."""
+    read_ns: int
+    """When the loop read the newest frame, CLOCK_MONOTONIC."""
+    handed_ns: int
+    """When its command was handed to the guard."""
     picture: Array
     """As it lay in the ring: uint8 [height, width, 3] in BGR order, or rows of features."""
     taken: Array
-    """The input as the model took it."""
+    """The input as the model took it; empty where the reader does not need it."""
     output: Array
     """The model's first output, as the decider was handed it."""
     action: int

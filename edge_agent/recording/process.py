@@ -11,13 +11,11 @@ from pathlib import Path
 import msgspec
 
 import edge
-from edge_agent.channels import Publication, packets
 from edge_agent.link import BEAT_S, Beat, Ended, Link, die_with, start_child
 from edge_agent.recording.chunks import ChunkWriter
 from edge_agent.recording.messages import Closing, Items, Lost, Opening
-from edge_agent.ring import RingReader
-from edge_agent.ring_memory import RingMemory
-from edge_agent.specs import RecorderSpec, TapSpec
+from edge_agent.recording.outlet import Outlet
+from edge_agent.specs import RecorderSpec
 
 SYNC_S = 2.0
 """What a power cut may cost."""
@@ -29,49 +27,29 @@ def run(spec: RecorderSpec, link: Link) -> None:
     die_with(spec.parent)
     os.nice(_NICE)
     file = File(spec)
-    taps = [Outlet(tap) for tap in spec.taps]
-    poll = select.poll()
-    for tap in spec.taps:
-        poll.register(tap.publications_fd, select.POLLIN)
-    poll.register(link.fileno(), select.POLLIN)
+    outlets = [Outlet(tap) for tap in spec.taps]
     told = False
     while link.open:
         if link.beat_due():
             link.say(Beat())
-        poll.poll(BEAT_S * 1000)
+        select.select([*(outlet.fileno() for outlet in outlets), link.fileno()], [], [], BEAT_S)
         link.orders()
-        for outlet in taps:
-            outlet.drain(file)
+        for outlet in outlets:
+            write(outlet, file)
         file.sync_now_and_then()
         if file.enough and not told:
             told = True
             link.say(Ended())
-    for outlet in taps:
-        outlet.drain(file)
+    for outlet in outlets:
+        write(outlet, file)
     file.close()
 
 
-class Outlet:
-    """The recorder's end of one loop's tap."""
-
-    def __init__(self, spec: TapSpec) -> None:
-        memory = RingMemory(spec.ring_fd, bytes.fromhex(spec.token))
-        self._reader, self._fd = RingReader(memory), spec.publications_fd
-        self._sequence = 0
-
-    def drain(self, file: "File") -> None:
-        """Append everything that has come."""
-        for packet in packets(self._fd):
-            seen = Publication.unpack(packet)
-            message = self._reader.claim(seen.slot, seen.frame)
-            if message is None:  # overtaken; the gap shows at the next one
-                continue
-            file.note_lost(seen.frame - self._sequence - 1 if self._sequence else 0)
-            self._sequence = seen.frame
-            try:
-                file.append_message(message.tobytes(), is_turn=bool(seen.active))
-            finally:
-                self._reader.release(seen.slot)
+def write(outlet: Outlet, file: "File") -> None:
+    """Append everything that has come."""
+    for message in outlet.drain():
+        file.note_lost(message.lost)
+        file.append_message(message.data, is_turn=message.is_turn)
 
 
 class File:

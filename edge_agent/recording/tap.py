@@ -1,10 +1,12 @@
-"""The loop's end of a recording: each turn as one message in a ring of its own, from which the recorder takes it.
+"""The loop's end of its lines to processes that want to see its turns: the recorder, the keeper, the view.
 
-It never waits: a recorder that falls more than a ring of turns behind loses turns, and notes how many.
+Each has a ring of messages of its own. The loop never waits: a reader that falls more than a ring of turns behind
+loses turns, and sees how many.
 """
 
 import os
 import platform
+import time
 
 import msgspec
 import numpy as np
@@ -20,51 +22,83 @@ from edge_agent.ring import RingWriter
 from edge_agent.ring_memory import RingMemory
 from edge_agent.specs import LoopSpec, TapSpec
 
+Data = NDArray[np.generic]
+NO_ARRAY = Array.of(np.empty(0, np.uint8))
 
-class Tap:
-    """Hands turns to the recorder."""
 
-    def __init__(self, spec: TapSpec, life: int) -> None:
-        """`life`: process id of this loop."""
-        self._writer = RingWriter(RingMemory(spec.ring_fd, bytes.fromhex(spec.token)))
-        self._pipe, self._life, self._sequence = spec.publications_fd, life, self._writer.last_frame
-        self._taken: NDArray[np.generic] | None = None
+class Taps:
+    """All lines of one loop."""
 
-    def begin(self, life: Life) -> None:
+    def __init__(self, specs: tuple[TapSpec, ...], life: Life) -> None:
         """Say who decides from now on."""
-        self._hand(life)
+        self._taps = [Tap(spec) for spec in specs]
+        self._life, self._taken = life, NO_ARRAY
+        self._with_input = any(spec.with_input for spec in specs)
+        for tap in self._taps:
+            tap.hand(life)
 
-    def take(self, buffer: NDArray[np.generic]) -> None:
+    def take(self, buffer: Data) -> None:
         """Keep the input before the model runs, which may use its memory for something else."""
-        self._taken = buffer.copy()
+        if self._with_input:
+            self._taken = Array.of(buffer)
 
     def turn(
         self,
         seen: Publication,
-        picture: NDArray[np.generic],
-        output: NDArray[np.float32],
+        picture: Data,
+        output: Data,
         decision: Decision,
         dropped: int,
+        read_ns: int,
+        floor: float,
     ) -> None:
-        """Hand over one turn, after its command is on its way."""
-        assert self._taken is not None, "take() comes first"  # noqa: S101 - a mistake in our own code
-        self._hand(
-            Turn(
-                life=self._life,
-                epoch=seen.epoch,
-                frame=seen.frame,
-                captured_ns=seen.captured_ns,
-                dropped=dropped,
-                picture=Array.of(picture),
-                taken=Array.of(self._taken),
-                output=Array.of(output),
-                action=int(decision.action),
-                label=int(decision.label),
-                score=float(decision.score),
-            )
+        """Hand one turn to those who want it, after its command is on its way."""
+        now_ns, unsure = time.monotonic_ns(), not decision.score >= floor
+        wanted = [tap for tap in self._taps if tap.wants(now_ns, unsure=unsure)]
+        if not wanted:
+            return
+        turn = Turn(
+            life=self._life.life,
+            epoch=seen.epoch,
+            frame=seen.frame,
+            captured_ns=seen.captured_ns,
+            dropped=dropped,
+            read_ns=read_ns,
+            handed_ns=now_ns,
+            picture=Array.of(picture),
+            taken=self._taken,
+            output=Array.of(output),
+            action=int(decision.action),
+            label=int(decision.label),
+            score=float(decision.score),
         )
+        for tap in wanted:
+            if tap.forgetful:
+                tap.hand(self._life)
+            tap.hand(turn)
 
-    def _hand(self, item: FromLoop) -> None:
+
+class Tap:
+    """One line."""
+
+    def __init__(self, spec: TapSpec) -> None:
+        self._writer = RingWriter(RingMemory(spec.ring_fd, bytes.fromhex(spec.token)))
+        self._pipe, self._sequence = spec.publications_fd, self._writer.last_frame
+        self._unsure_only, self._gap_ns, self._next_ns = spec.unsure_only, round(spec.gap_s * 1e9), 0
+
+    @property
+    def forgetful(self) -> bool:
+        """Its reader keeps no file of all lives, and may have been started again since this one began."""
+        return self._gap_ns > 0
+
+    def wants(self, now_ns: int, *, unsure: bool) -> bool:
+        """Whether its reader shall see the turn of now."""
+        if now_ns < self._next_ns or (self._unsure_only and not unsure):
+            return False
+        self._next_ns = now_ns + self._gap_ns
+        return True
+
+    def hand(self, item: FromLoop) -> None:
         """Put a message into the next slot; its number grows even if there is no room, so that the gap is seen."""
         self._sequence += 1
         message = np.frombuffer(msgspec.msgpack.encode(item), np.uint8)
@@ -80,19 +114,13 @@ class Tap:
         send(self._pipe, Publication(slot, is_turn, 0, self._sequence, 0, 0).pack())
 
 
-def open_tap(spec: LoopSpec, bundle: Bundle, session: Session) -> Tap | None:
-    """Where somebody records: say who decides, and be ready to hand over turns."""
-    if spec.tap is None:
+def open_taps(spec: LoopSpec, bundle: Bundle, session: Session) -> Taps | None:
+    """The lines of this loop; None where nobody wants to see its turns."""
+    if not spec.taps:
         return None
-    tap = Tap(spec.tap, os.getpid())
-    tap.begin(_life(spec, bundle, session, os.getpid()))
-    return tap
-
-
-def _life(spec: LoopSpec, bundle: Bundle, session: Session, pid: int) -> Life:
     manifest, variant = bundle.manifest, session.variant
-    return Life(
-        life=pid,
+    life = Life(
+        life=os.getpid(),
         version=manifest.version,
         bundle=bundle.path.name,
         sha256=bundle.sha256,
@@ -106,3 +134,4 @@ def _life(spec: LoopSpec, bundle: Bundle, session: Session, pid: int) -> Life:
         options=spec.decider.options,
         folder=spec.decider.folder,
     )
+    return Taps(spec.taps, life)

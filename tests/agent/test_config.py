@@ -11,12 +11,14 @@ from edge_agent import actuators, deciders, sources
 from edge_agent.config import (
     ActuatorConfig,
     AgentConfig,
+    CaptureStoreConfig,
     DeciderConfig,
     FleetConfig,
     GuardConfig,
     HealthConfig,
     LoopConfig,
     SourceConfig,
+    ViewConfig,
     load_config,
 )
 from edge_agent.plugins import load_class
@@ -161,6 +163,8 @@ def test_the_page_explains_every_key() -> None:
         LoopConfig,
         FleetConfig,
         HealthConfig,
+        CaptureStoreConfig,
+        ViewConfig,
     )
     keys = {key for section in sections for key in section.__struct_fields__} - {"folder", "options"}
     for table in (sources.KINDS, deciders.KINDS, actuators.KINDS):

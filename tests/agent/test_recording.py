@@ -98,8 +98,8 @@ def made_up(turns: int = 10) -> tuple[Opening, Life, list[Turn]]:
     output = np.array([[0.125, 0.875]], np.float32)
     return opening, life, [
         Turn(
-            life=7, epoch=1, frame=frame, captured_ns=frame * 100_000_000, dropped=0, picture=picture, taken=picture,
-            output=Array.of(output), action=int(frame >= 4), label=1, score=0.875,
+            life=7, epoch=1, frame=frame, captured_ns=frame * 100_000_000, dropped=0, read_ns=0, handed_ns=0,
+            picture=picture, taken=picture, output=Array.of(output), action=int(frame >= 4), label=1, score=0.875,
         )
         for frame in range(1, turns + 1)
     ]  # fmt: skip
