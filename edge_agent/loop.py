@@ -73,7 +73,7 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
             )  # fmt: skip
             lost = 0 if send(spec.records_fd, record.pack()) else dropped
         if taps is not None:
-            taps.turn(seen, picture, output, decision, dropped, read_ns, decider.floor)
+            taps.turn(seen, picture, output, decision, dropped, (read_ns, handed_ns), decider.floor)
             ring.release(seen.slot)
 
 

@@ -6,7 +6,6 @@ loses turns, and sees how many.
 
 import os
 import platform
-import time
 
 import msgspec
 import numpy as np
@@ -49,12 +48,13 @@ class Taps:
         output: Data,
         decision: Decision,
         dropped: int,
-        read_ns: int,
+        times_ns: tuple[int, int],
         floor: float,
     ) -> None:
-        """Hand one turn to those who want it, after its command is on its way."""
-        now_ns, unsure = time.monotonic_ns(), not decision.score >= floor
-        wanted = [tap for tap in self._taps if tap.wants(now_ns, unsure=unsure)]
+        """Hand one turn to those who want it, after its command is on its way. `times_ns`: read, handed over."""
+        read_ns, handed_ns = times_ns
+        unsure = not decision.score >= floor  # "not >=" so that NaN is unsure
+        wanted = [tap for tap in self._taps if tap.wants(handed_ns, unsure=unsure)]
         if not wanted:
             return
         turn = Turn(
@@ -64,7 +64,7 @@ class Taps:
             captured_ns=seen.captured_ns,
             dropped=dropped,
             read_ns=read_ns,
-            handed_ns=now_ns,
+            handed_ns=handed_ns,
             picture=Array.of(picture),
             taken=self._taken,
             output=Array.of(output),
