@@ -23,6 +23,7 @@ from edge_agent.specs import (
 )
 from edge_agent.status import kept_folder
 from edge_agent.switchboard import Switchboard
+from edge_agent.tapped import Tapped
 from edge_agent.uplink.spec import UplinkSpec
 
 Prepared = tuple[Any, tuple[int, ...]]
@@ -57,30 +58,6 @@ class Recording:
     path: Path
     seconds: float
     max_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class TapChannel:
-    """From one loop to one reader; `ring_fd` is of a ring like that of the frames."""
-
-    ring_fd: int
-    announcements: Pipe
-
-    def spec(self, token: str, end_fd: int) -> TapSpec:
-        """As one side of it sees it; `end_fd` is its end of the announcements."""
-        return TapSpec(ring_fd=self.ring_fd, token=token, publications_fd=end_fd)
-
-
-@dataclass(frozen=True, slots=True)
-class Tapped:
-    """One reader's lines, one a loop, and what it wants of the turns."""
-
-    reader: str
-    """"recorder", "keeper" or "view"."""
-    channels: tuple[TapChannel, TapChannel]
-    with_input: bool = False
-    unsure_only: bool = False
-    gap_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

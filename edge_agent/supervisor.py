@@ -25,22 +25,20 @@ from edge_agent.child import Child, Prepare
 from edge_agent.config import AgentConfig
 from edge_agent.control import Done, Fault, Health, Notice, Request, Retire, Revert, Stage, Switch
 from edge_agent.link import Act, Allow, Beat, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, Pulse
-from edge_agent.plan import Boot, Channels, Plan, Prepared, Recording, TapChannel, Tapped
+from edge_agent.plan import Boot, Channels, Plan, Prepared, Recording
 from edge_agent.ring_memory import create_ring
 from edge_agent.status import AgentStatus, ProcessStatus, remove_run_folder, run_folder, write_status
 from edge_agent.switchboard import Switchboard
+from edge_agent.tapped import make_tapped
 from edge_agent.watch.thermostat import Thermostat
 from edge_agent.watchdog import take_watchdog
 
 LOOK_S, HEALTH_S = 0.1, 1.0
-KEEP_GAP_S, VIEW_GAP_S = 1.0, 0.2
 RESIZE_AGAIN_S = 600.0
 """A variant that did not run is not tried again before."""
 END_S, UPLINK_END_S = 2.0, 5.0
 """How long a process may take to end before it is killed; the uplink has something to send."""
 RECORDS_BYTES = 256 * 1024
-TAP_SLOTS, TAP_SLOT_BYTES = 16, 16 << 20
-"""So many turns the recorder may be behind. Memory that is not touched does not exist."""
 WishT = TypeVar("WishT")
 log = logging.getLogger("edge.supervisor")
 _NEWS = msgspec.json.Decoder(link.News)
@@ -76,7 +74,7 @@ class Supervisor:
             commands=make_pipe(),
             records_in=records.write_fd if records else records_fd,
             records_out=records.read_fd if records else -1,
-            taps=_tapped(config, token, recording=recording is not None),
+            taps=make_tapped(config, token, recording=recording is not None),
         )
         self._board = Switchboard()
         self._plan = Plan(config, boot, self._board, channels, take_watchdog(os.environ, config.guard.watchdog))
@@ -466,26 +464,6 @@ class Supervisor:
             time.sleep(0.01)
         for child in children:
             child.kill()
-
-
-def _tapped(config: AgentConfig, token: bytes, *, recording: bool) -> tuple[Tapped, ...]:
-    """Who wants to see the turns, and which of them."""
-    found = []
-    if recording:
-        found.append(Tapped("recorder", _tap_channels(token), with_input=True))
-    if config.capture_store:
-        found.append(Tapped("keeper", _tap_channels(token), unsure_only=True, gap_s=KEEP_GAP_S))
-    if config.view:
-        found.append(Tapped("view", _tap_channels(token), gap_s=VIEW_GAP_S))
-    return tuple(found)
-
-
-def _tap_channels(token: bytes) -> tuple[TapChannel, TapChannel]:
-    return _tap_channel(token), _tap_channel(token)
-
-
-def _tap_channel(token: bytes) -> TapChannel:
-    return TapChannel(create_ring(token=token, slots=TAP_SLOTS, slot_bytes=TAP_SLOT_BYTES), make_pipe())
 
 
 def _error(failed: Failed) -> EdgeError:
