@@ -175,3 +175,16 @@ def test_every_word_of_a_command_is_taken_literally() -> None:
     assert [quote(word) for word in ("a/b.c", "a b", 'a"b', "50%", "$HOME", "a\\b")] == [
         "a/b.c", '"a b"', '"a\\"b"', "50%%", '"$$HOME"', '"a\\\\b"',
     ]  # fmt: skip
+
+
+def test_as_a_service_the_run_folder_lies_where_systemd_wants_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_agent.status import remove_run_folder, run_folder
+
+    place = tmp_path / "run"
+    place.mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(place))
+    assert run_folder(tmp_path / "state").resolve().parent == place
+    remove_run_folder(tmp_path / "state")
+    assert list(place.iterdir()) == []
