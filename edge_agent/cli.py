@@ -1,4 +1,4 @@
-"""`edge run`, `edge status`, `edge bench`."""
+"""`edge run`, `edge status`, `edge schema`, `edge bench`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +57,14 @@ def status_command(state_dir: Path, *, json: Annotated[bool, Parameter(negative=
 
     report = look(state_dir)
     emit(report, json, lambda: describe(report))
+
+
+def schema_command() -> None:
+    """Print the JSON Schema of the agent's configuration: editors then know every key, of every kind."""
+    from edge.console import emit
+    from edge_agent.schema import make_schema
+
+    emit(make_schema(), json=True, text="")
 
 
 def bench_command(

@@ -53,6 +53,8 @@ class UplinkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     block_kib: int = 1024
     """A download that is cut off fetches at most this much again."""
     read_timeout_s: float = 20.0
+    outbox_in_memory: bool = False
+    """It lies on tmpfs: no write to flash for telemetry, and none of it survives the agent's end."""
     outbox_rows: int = 200_000
     """Rows kept while the fleet is away; about 1 KB each."""
 

@@ -11,12 +11,15 @@ from edge_agent import actuators, deciders, sensors, sources
 from edge_agent.config import (
     ActuatorConfig,
     AgentConfig,
+    CaptureStoreConfig,
     DeciderConfig,
     FleetConfig,
     GuardConfig,
+    HealthConfig,
     LoopConfig,
     SensorConfig,
     SourceConfig,
+    ViewConfig,
     load_config,
 )
 from edge_agent.plugins import load_class
@@ -163,8 +166,18 @@ def test_the_example_of_the_page_is_a_configuration(tmp_path: Path) -> None:
 def test_the_page_explains_every_key() -> None:
     text = PAGE.read_text()
     sections = (
-        AgentConfig, SourceConfig, DeciderConfig, SensorConfig, ActuatorConfig, GuardConfig, LoopConfig, FleetConfig,
-    )  # fmt: skip
+        AgentConfig,
+        SourceConfig,
+        DeciderConfig,
+        SensorConfig,
+        ActuatorConfig,
+        GuardConfig,
+        LoopConfig,
+        FleetConfig,
+        HealthConfig,
+        CaptureStoreConfig,
+        ViewConfig,
+    )
     keys = {key for section in sections for key in section.__struct_fields__} - {"folder", "options"}
     for table in (sources.KINDS, deciders.KINDS, sensors.KINDS, actuators.KINDS):
         for kind in table:

@@ -20,7 +20,7 @@ from edge.enrolment import Enrolment, write_enrolment
 from edge.messages import Ack, Batch, Body, Desired, EventRow, Presence, Reported, UpdateStatus, WindowRow, Wish, encode
 from edge.mqtt import MqttClient
 from edge.topics import UP_KINDS, all_up, down, parse
-from edge_agent.control import Done, Fault, Health, News, Request, Retire, Revert, Stage, Switch
+from edge_agent.control import Done, Fault, Health, News, Notice, Request, Retire, Revert, Stage, Switch
 from edge_agent.records import Applied, Decided
 from edge_agent.update.boot import choose_bundle
 from edge_agent.uplink.spec import UplinkSpec, UplinkStatus, status_path
@@ -407,6 +407,12 @@ def test_presence_tells_a_late_will_from_a_new_session(supervisor: Supervisor, f
     supervisor.process.terminate()
     supervisor.end()
     until(lambda: not fleet.presences[-1].online)
+
+
+def test_what_the_supervisor_notices_becomes_an_event(supervisor: Supervisor, fleet: Fleet) -> None:
+    until(lambda: fleet.presences and fleet.presences[-1].online)
+    supervisor.say(Notice(kind="heat", text="fewer frames: 77.0 °C"))
+    until(lambda: any((row.kind, row.text) == ("heat", "fewer frames: 77.0 °C") for row in fleet.bodies(EventRow)))
 
 
 def test_an_unreadable_wish_is_an_event_and_nothing_else(supervisor: Supervisor, fleet: Fleet) -> None:
