@@ -13,6 +13,7 @@ from edge.messages import Id
 from edge.target import load_target, target_names
 from edge_agent import actuators, deciders, sources
 from edge_agent.plugins import convert, load_class, nearest, read_options
+from edge_agent.uplink.spec import Transport
 
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -81,6 +82,8 @@ class FleetConfig(Section, frozen=True, kw_only=True):
     """The file that `edge fleet enrol` wrote for this device."""
     target: str = ""
     """What this device is; `edge targets` lists them. A bundle for another target is refused. A PC need not say."""
+    transport: Transport = "auto"
+    """How files come from the fleet: http, mqtt, or auto: HTTP first, MQTT while HTTP cannot be reached."""
     window_s: Positive = 1.0
     probation_s: Positive = 60.0
     quiet_s: Positive = 10.0

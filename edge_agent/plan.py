@@ -138,6 +138,7 @@ class Plan:
             epoch=self._board.epoch,
             boot_reason=self._boot.reason,
             enrol=str(fleet.enrol),
+            transport=fleet.transport,
             window_s=fleet.window_s,
             probation_s=fleet.probation_s,
             quiet_s=fleet.quiet_s,

@@ -60,13 +60,13 @@ class Uplink:
             on_fault=self._on_fault,
         )
         self._told: SimpleQueue[Entry | Inspection] = SimpleQueue()
-        self._updates = Updates(spec, self._enrolment, seat=self._seat, tell=self._tell)
         self._outbox: Outbox | None = None
         self._line: FleetLine | None = None
         if self._enrolment is not None:
             self._outbox = Outbox(Path(spec.state_dir) / "outbox.sqlite", most_rows=spec.outbox_rows)
             starts = self._outbox.starts
             self._line = FleetLine(self._enrolment, boot_id=self._boot_id, starts=starts, wake=self._wake)
+        self._updates = Updates(spec, self._enrolment, self._line, seat=self._seat, tell=self._tell)
         self._known: dict[int, Inspection] = {}
         self._drift, self._drift_version = DriftWatch((), limit=spec.drift_limit), 0
         self._rows: list[Body] = []
