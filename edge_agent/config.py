@@ -84,6 +84,8 @@ class FleetConfig(Section, frozen=True, kw_only=True):
     """What this device is; `edge targets` lists them. A bundle for another target is refused. A PC need not say."""
     transport: Transport = "auto"
     """How files come from the fleet: http, mqtt, or auto: HTTP first, MQTT while HTTP cannot be reached."""
+    folder: Path | None = None
+    """Mount point that is watched for a stick with a newer version; none by default."""
     window_s: Positive = 1.0
     probation_s: Positive = 60.0
     quiet_s: Positive = 10.0

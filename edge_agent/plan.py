@@ -139,6 +139,7 @@ class Plan:
             boot_reason=self._boot.reason,
             enrol=str(fleet.enrol),
             transport=fleet.transport,
+            folder=str(fleet.folder or ""),
             window_s=fleet.window_s,
             probation_s=fleet.probation_s,
             quiet_s=fleet.quiet_s,

@@ -5,6 +5,7 @@ MAIN PATH: `Flow.run`. Each state's work can be done again after a power cut. Th
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,17 @@ from edge.messages import UpdateState, Wish
 from edge_agent.control import Done
 from edge_agent.disk import Disk
 from edge_agent.update.download import Download
+from edge_agent.update.folder_remote import FolderRemote
 from edge_agent.update.inspect_child import Inspection
 from edge_agent.update.journal import RESTING, BundleRecord, Entry, Journal
 from edge_agent.update.refusal import WAITING, code_of, refusal
 from edge_agent.update.remote import Remote
 from edge_agent.update.slots import Slots
-from edge_agent.update.steps import Event, decide, is_news, take_up
+from edge_agent.update.steps import Event, LocalWish, decide, is_news, take_up
 
 LONGEST_PAUSE_S = 60.0
+LOOK_S = 1.0
+"""So often a person's wishes are looked for."""
 
 
 class Seat(Protocol):
@@ -50,8 +54,8 @@ class Seat(Protocol):
 class Finder(Protocol):
     """Says what may be installed: `edge_agent.update.trust.Trust`."""
 
-    def find(self, model: str, version: int, *, target: str, agent: str) -> BundleRecord:
-        """Return the signed description of a version, or raise TrustError."""
+    def find(self, model: str, version: int, *, target: str, agent: str, folder: Remote | None) -> BundleRecord:
+        """Return the signed description of a version, or raise TrustError; `folder`: what a person brought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +87,18 @@ class Flow:
         seat: Seat,
         inspect: Callable[[Path], Inspection],
         tell: Callable[[Entry], None],
+        look: Callable[[], LocalWish | None] | None = None,
     ) -> None:
-        """`tell` hears of each entry after it is journalled; it is called from the thread that runs the flow."""
+        """`tell` hears of each entry after it is journalled; `look` is asked for what a person at the device wishes.
+
+        Both are called from the thread that runs the flow.
+        """
         self._settings, self._disk, self._journal = settings, disk, journal
         self._slots = Slots(disk, journal.folder)
         self._trust, self._remote, self._seat, self._inspect, self._tell = trust, remote, seat, inspect, tell
+        self._look = look
         self._wish: Wish | None = None
+        self._local: LocalWish | None = None
         self._wished = threading.Condition()
         self._download: Download | None = None
         self._attempts, self._tested = 0, False
@@ -119,18 +129,31 @@ class Flow:
         """Finish what was begun before this process started, then wait for wishes."""
         self.run()
         while True:
-            with self._wished:
-                while self._wish is None or not is_news(self.entry, self._wish):
-                    self._wish = None
-                    self._wished.wait()
-                wish = self._wish
-            self.take(wish)
+            self.take(self._next())
 
     def take(self, wish: Wish) -> None:
         """Carry out one wish, if it is news."""
         if is_news(self.entry, wish):
             self._go(take_up(self.entry, wish))
         self.run()
+
+    def _next(self) -> Wish:
+        """Wait until the fleet, or a person at the device, wishes something new."""
+        while True:
+            self._look_around()
+            if (local := self._local) is not None:
+                self._local = None
+                return local
+            with self._wished:
+                if self._wish is None or not is_news(self.entry, self._wish):
+                    self._wish = None
+                    self._wished.wait(LOOK_S if self._look else None)
+                if self._wish is not None and is_news(self.entry, self._wish):
+                    return self._wish
+
+    def _look_around(self) -> None:
+        if self._look is not None and self._local is None:
+            self._local = self._look()
 
     def run(self) -> None:
         """Go from the journalled state to one that rests."""
@@ -167,14 +190,16 @@ class Flow:
         """Wait before the next attempt, longer each time; a newer wish takes the place of one that cannot go on."""
         self._attempts += 1
         pause_s = min(LONGEST_PAUSE_S, self._settings.first_pause_s * 2 ** min(self._attempts, 10))
-        with self._wished:
-            self._wished.wait_for(lambda: self._newer(entry), pause_s * random.uniform(0.5, 1.0))
-            newer = self._newer(entry)
+        until_s = time.monotonic() + pause_s * random.uniform(0.5, 1.0)
+        while not (newer := self._newer(entry)) and (left_s := until_s - time.monotonic()) > 0:
+            self._look_around()
+            with self._wished:
+                self._wished.wait_for(lambda: self._newer(entry), min(left_s, LOOK_S) if self._look else left_s)
         if newer:
             self._go(decide(self.entry, Event("refused", "SUPERSEDED: a newer order came while this one had to wait")))
 
     def _newer(self, entry: Entry) -> bool:
-        return self._wish is not None and is_news(entry, self._wish)
+        return self._local is not None or (self._wish is not None and is_news(entry, self._wish))
 
     def _come_to_rest(self) -> None:
         """Free what the update held; all of it may be done twice, and is after a restart."""
@@ -189,7 +214,10 @@ class Flow:
 
     def _offer(self, entry: Entry) -> Event:
         settings = self._settings
-        record = self._trust.find(settings.model, entry.attempted, target=settings.target, agent=settings.agent)
+        folder = FolderRemote(Path(entry.folder)) if entry.folder else None
+        record = self._trust.find(
+            settings.model, entry.attempted, target=settings.target, agent=settings.agent, folder=folder
+        )
         return Event("good", record=record)
 
     def _precheck(self, entry: Entry, record: BundleRecord) -> Event:
@@ -202,10 +230,11 @@ class Flow:
             return Event("refused", f"DISK_FULL: {free:,} bytes are free, {needed:,} are needed")
         return Event("good")
 
-    def _fetch(self, _entry: Entry, record: BundleRecord) -> Event:
+    def _fetch(self, entry: Entry, record: BundleRecord) -> Event:
         if self._download is None:
+            remote = FolderRemote(Path(entry.folder)) if entry.folder else self._remote
             part, block_bytes = self._slots.part(record), self._settings.block_bytes
-            self._download = Download(self._disk, self._remote, record, part, block_bytes=block_bytes)
+            self._download = Download(self._disk, remote, record, part, block_bytes=block_bytes)
         self._download.attempt()
         return Event("good")
 

@@ -46,6 +46,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Version that `state` speaks of."""
     order: int = -1
     """Order of the last wish that was taken up."""
+    folder: str = ""
+    """Where the version comes from, if a person brought it; empty: from the fleet."""
     boots: int = 0
     """Times the device started a version that is not committed yet."""
     reason: str = ""

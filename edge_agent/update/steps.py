@@ -28,6 +28,12 @@ class Event:
     record: BundleRecord | None = None
 
 
+class LocalWish(Wish, frozen=True, kw_only=True):
+    """A wish of a person at the device: the version comes from `folder`. Its `order` means nothing."""
+
+    folder: str
+
+
 NEXT: dict[tuple[UpdateState, What], UpdateState] = {
     ("OFFERED", "good"): "PRECHECK",
     ("OFFERED", "wait"): "OFFERED",
@@ -55,7 +61,15 @@ NEXT: dict[tuple[UpdateState, What], UpdateState] = {
 
 
 def is_news(entry: Entry, wish: Wish) -> bool:
-    """Say whether a wish asks for anything: a version that failed is not tried again before a higher order."""
+    """Say whether a wish asks for anything: a version that failed is not tried again before a higher order.
+
+    A person's wish counts whenever it differs from what runs, and the fleet's last order is then done with: the next
+    one counts again.
+    """
+    if isinstance(wish, LocalWish):
+        return wish.version != entry.running
+    if entry.folder:
+        return wish.order > entry.order
     if wish.order == entry.order:
         return wish.version != entry.attempted
     return wish.order > entry.order
@@ -69,7 +83,8 @@ def take_up(entry: Entry, wish: Wish) -> Entry:
         entry,
         state="COMMITTED" if here else "OFFERED",
         attempted=wish.version,
-        order=wish.order,
+        order=entry.order if isinstance(wish, LocalWish) else wish.order,
+        folder=wish.folder if isinstance(wish, LocalWish) else "",
         incoming=None,
         boots=0,
         reason="",

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from tuf.api.exceptions import (
@@ -26,8 +27,9 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from edge.errors import TrustError
 from edge_agent.disk import Disk, replace_file
+from edge_agent.update.folder_remote import FolderRemote
 from edge_agent.update.journal import BundleRecord
-from edge_agent.update.refusal import code_of, refusal
+from edge_agent.update.refusal import Code, code_of, refusal
 from edge_agent.update.remote import Remote
 
 BUILT_S = 1_767_225_600.0
@@ -36,6 +38,12 @@ SLACK_S = 86_400.0
 """A time server may set a clock back by less than this without stopping updates."""
 REFRESH_S = 120.0
 """Longest time that all metadata together may take."""
+
+
+NETWORK_PASSES: frozenset[Code] = frozenset({"NETWORK"})
+FOLDER_PASSES: frozenset[Code] = NETWORK_PASSES | {"METADATA_OLDER", "METADATA_EXPIRED"}
+"""When the metadata trusted last decide instead: a stick is soon older than what the device has seen."""
+T = TypeVar("T")
 
 
 class Custom(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,23 +79,41 @@ class Trust:
         """Say whether the wall clock can be right."""
         return self._now_s() >= max(BUILT_S, self._kept.seen_s - SLACK_S)
 
-    def find(self, model: str, version: int, *, target: str, agent: str) -> BundleRecord:
+    def find(self, model: str, version: int, *, target: str, agent: str, folder: Remote | None = None) -> BundleRecord:
         """Return the signed description of a bundle that this device may install.
 
-        Without a network the metadata trusted last decide, as long as they have not expired.
+        Without a network the metadata trusted last decide, as long as they have not expired. `folder`: look there, not
+        at the fleet; where its copy of the metadata is older, those trusted last decide as well.
         Raises: TrustError, its problem beginning with a code of `edge_agent.update.refusal`; DiskFullError.
         """
+        return self._decide(lambda targets: allowed(targets, model, version, target=target, agent=agent), folder)
+
+    def newest(self, model: str, *, target: str, agent: str, folder: FolderRemote) -> int:
+        """The highest version in a folder that this device may install; raises TrustError when there is none."""
+
+        def highest(targets: dict[str, TargetFile]) -> int:
+            found = [version for version in signed_versions(targets, model, target)
+                     if folder.has(f"artifacts/{bundle_path(model, version)}")]  # fmt: skip
+            if not found:
+                raise refusal("NO_SUCH_VERSION", f"the folder holds no bundle of {model} for {target}")
+            allowed(targets, model, max(found), target=target, agent=agent)
+            return max(found)
+
+        return self._decide(highest, folder)
+
+    def _decide(self, rule: Callable[[dict[str, TargetFile]], T], folder: Remote | None) -> T:
         if not self.clock_ok():
             raise refusal("CLOCK_WRONG", "the clock stands before a time that has certainly passed")
         try:
-            return allowed(self._refreshed(self._remote), model, version, target=target, agent=agent)
+            return rule(self._refreshed(folder or self._remote))
         except TrustError as exc:
-            if code_of(exc.problem) != "NETWORK" or "targets.json" not in self._kept.files:
+            passes = FOLDER_PASSES if folder else NETWORK_PASSES
+            if code_of(exc.problem) not in passes or "targets.json" not in self._kept.files:
                 raise
             try:
-                return allowed(self._refreshed(None), model, version, target=target, agent=agent)
-            except TrustError:
-                raise exc from None
+                return rule(self._refreshed(None))
+            except TrustError as verdict:
+                raise (verdict if code_of(exc.problem) == "METADATA_OLDER" else exc) from None
 
     def _refreshed(self, remote: Remote | None) -> dict[str, TargetFile]:
         """Run the client workflow of the TUF specification, and return the signed targets."""
@@ -135,7 +161,7 @@ class Trust:
 
 def allowed(targets: dict[str, TargetFile], model: str, version: int, *, target: str, agent: str) -> BundleRecord:
     """Apply our own rules to signed targets; pure. Raises TrustError."""
-    path = f"{model}/{model}-{version}.edge"
+    path = bundle_path(model, version)
     if path not in targets:
         raise refusal("NO_SUCH_VERSION", f"version {version} of {model} is not among what the fleet has signed")
     custom = _custom(targets[path])
@@ -150,6 +176,22 @@ def allowed(targets: dict[str, TargetFile], model: str, version: int, *, target:
         raise refusal("AGENT_TOO_OLD", f"version {version} needs agent {custom.min_agent}, this one is {agent}")
     sha256 = targets[path].hashes.get("sha256", "")
     return BundleRecord(version=version, sha256=sha256, size_bytes=targets[path].length, path=path)
+
+
+def bundle_path(model: str, version: int) -> str:
+    """Path of a bundle below `artifacts/`, and its name in the signed metadata."""
+    return f"{model}/{model}-{version}.edge"
+
+
+def signed_versions(targets: dict[str, TargetFile], model: str, target: str) -> list[int]:
+    """Versions of a model that are signed for a target, not below the floor; pure."""
+    customs = {name: _custom(file) for name, file in targets.items() if name.startswith(f"{model}/")}
+    floor = max((custom.floor for custom in customs.values()), default=0)
+    return [
+        custom.version
+        for name, custom in customs.items()
+        if name == bundle_path(model, custom.version) and custom.target == target and custom.version >= floor
+    ]
 
 
 def _custom(file: TargetFile) -> Custom:

@@ -55,6 +55,8 @@ class UplinkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """An update needs twice the bundle's size and this much besides."""
     transport: Transport = "auto"
     """Which way files come from the fleet; auto: HTTP first, MQTT while HTTP cannot be reached."""
+    folder: str = ""
+    """Folder or mount point that is watched for a copy of the fleet's repository; empty: none."""
     block_kib: int = 2048
     """A download that is cut off fetches at most this much again."""
     read_timeout_s: float = 20.0

@@ -12,8 +12,10 @@ from edge.messages import Wish
 from edge_agent.disk import RealDisk
 from edge_agent.update.chunk_remote import ChunkRemote
 from edge_agent.update.flow import Flow, Seat, Settings
+from edge_agent.update.folder_remote import FolderRemote
 from edge_agent.update.inspect_child import Inspection, inspect
 from edge_agent.update.journal import Entry, Journal
+from edge_agent.update.local_orders import LocalOrders
 from edge_agent.update.remote import HttpRemote, Remote
 from edge_agent.update.route import Route
 from edge_agent.update.trust import Trust
@@ -43,7 +45,15 @@ class Updates:
         self._flow: Flow | None = None
         if enrolment is not None and line is not None:
             remote = _remote(spec, enrolment, line)
-            self._trust = Trust(disk, folder / "trust.json", enrolment.root_json, remote)
+            self._trust = trust = Trust(disk, folder / "trust.json", enrolment.root_json, remote)
+            self._orders = LocalOrders(
+                folder,
+                Path(spec.folder) if spec.folder else None,
+                entry=lambda: self._journal.entry,
+                newest=lambda place: trust.newest(
+                    spec.model, target=spec.target, agent=edge.__version__, folder=FolderRemote(place)
+                ),
+            )
             self._flow = Flow(
                 _settings(spec),
                 disk=disk,
@@ -52,7 +62,8 @@ class Updates:
                 remote=remote,
                 seat=seat,
                 inspect=self._inspect,
-                tell=tell,
+                tell=self._on_step,
+                look=self._orders.look,
             )
         self._thread = threading.Thread(target=self._run, name="update", daemon=True)
 
@@ -86,6 +97,10 @@ class Updates:
                 self._inspect(Path(self._spec.bundle))
         if self._flow is not None:
             self._flow.run_for_ever()
+
+    def _on_step(self, entry: Entry) -> None:
+        self._tell(entry)
+        self._orders.told(entry)
 
     def _inspect(self, path: Path) -> Inspection:
         found = inspect(path)

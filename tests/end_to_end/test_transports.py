@@ -1,5 +1,6 @@
 """Updates on ways other than HTTP, with the real service and real agents."""
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ def rows(fleet: Any) -> tuple[int, int]:
     return made, outbox.execute("SELECT count(*) FROM rows").fetchone()[0]
 
 
-def test_a_device_that_reaches_only_the_broker_updates_over_mqtt_and_its_telemetry_goes_on(
+def test_a_device_updates_over_mqtt_alone_while_its_telemetry_goes_on_and_then_from_a_stick(
     fleet: Any, bundle_maker: Callable[..., Path], waiting: Callable[..., None]
 ) -> None:
     fleet.publish(bundle_maker(1))
@@ -36,3 +37,15 @@ def test_a_device_that_reaches_only_the_broker_updates_over_mqtt_and_its_telemet
     fleet.edge("fleet", "rollout", "start", MODEL, "1", "--dir", str(fleet.dir))
     waiting(lambda: fleet.model(CAR)["state"] == "COMMITTED", what="version 1 over MQTT")
     waiting(lambda: (r := rows(fleet))[0] > 15 and r[1] < r[0] / 2, what="telemetry to be acknowledged")
+
+    # then from a stick, with no fleet at all
+    fleet.publish(bundle_maker(2, gain=22.0))
+    stick, state_dir = fleet.folder / "stick", str(fleet.state_dir(CAR))
+    fleet.edge("fleet", "export", str(stick), "--model", MODEL, "--dir", str(fleet.dir))
+    fleet.service.terminate()
+    fleet.service.wait(60)
+    done = json.loads(fleet.edge("update", str(stick), state_dir, "--json").stdout)
+    assert done == {"model": MODEL, "version": 2, "state": "COMMITTED"}
+    refused = fleet.edge("update", str(stick), state_dir, "--version", "9", check=False)
+    assert refused.returncode == 17
+    assert "NO_SUCH_VERSION" in refused.stderr
