@@ -183,9 +183,14 @@ def publish_command(bundle: Path, *, keys: Path, min_agent: str = "0", where: Wh
     """
     with where.client(keys) as client:
         new = client.publish(bundle, keys, min_agent=min_agent)
-    result = {"model": new.model, "version": new.version, "target": new.target, "sha256": new.sha256}
+    deltas = {str(delta.from_version): len(delta.data) for delta in new.deltas}
+    result = {"model": new.model, "version": new.version, "target": new.target, "sha256": new.sha256, "deltas": deltas}
     start = f"edge fleet rollout start {new.model} {new.version}"
-    text = f"published {new.model} {new.version} for {new.target}\nnext: {start}"
+    shorter = "".join(
+        f"\nfrom version {version} a device fetches {100 * size / new.size_bytes:.0f} % of it"
+        for version, size in deltas.items()
+    )
+    text = f"published {new.model} {new.version} for {new.target}{shorter}\nnext: {start}"
     console.emit(result, json=json, text=text)
 
 

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-from fleet.config import FleetFolder, is_target_path
+from fleet.config import FleetFolder, is_delta_path, is_target_path
 
 _METADATA = re.compile(r"(timestamp|[1-9][0-9]{0,9}\.(root|snapshot|targets))\.json")
 
@@ -15,7 +15,7 @@ def find_served(folder: FleetFolder, path: str) -> Path | None:
     head, _, name = path.partition("/")
     if head == "metadata" and _METADATA.fullmatch(name):
         found = folder.metadata / name
-    elif head == "artifacts" and is_target_path(name):
+    elif head == "artifacts" and (is_target_path(name) or is_delta_path(name)):
         found = folder.artifacts / name
     else:
         return None

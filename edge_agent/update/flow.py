@@ -6,7 +6,7 @@ MAIN PATH: `Flow.run`. Each state's work can be done again after a power cut. Th
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,10 +15,11 @@ from edge.errors import DiskFullError, TrustError
 from edge.messages import UpdateState, Wish
 from edge_agent.control import Done
 from edge_agent.disk import Disk
+from edge_agent.update.delta import apply_delta
 from edge_agent.update.download import Download
 from edge_agent.update.folder_remote import FolderRemote
 from edge_agent.update.inspect_child import Inspection
-from edge_agent.update.journal import RESTING, BundleRecord, Entry, Journal
+from edge_agent.update.journal import RESTING, BundleRecord, DeltaRecord, Entry, Journal
 from edge_agent.update.refusal import WAITING, code_of, refusal
 from edge_agent.update.remote import Remote
 from edge_agent.update.slots import Slots
@@ -54,8 +55,13 @@ class Seat(Protocol):
 class Finder(Protocol):
     """Says what may be installed: `edge_agent.update.trust.Trust`."""
 
-    def find(self, model: str, version: int, *, target: str, agent: str, folder: Remote | None) -> BundleRecord:
-        """Return the signed description of a version, or raise TrustError; `folder`: what a person brought."""
+    def find(
+        self, model: str, version: int, *, target: str, agent: str, folder: Remote | None, have: Collection[str]
+    ) -> BundleRecord:
+        """Return the signed description of a version, or raise TrustError.
+
+        `folder`: what a person brought; `have`: hashes of bundles that are here, to come from.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,8 @@ class Flow:
             event = self._done(self.entry)
             before = self.entry
             self._go(decide(before, event))
+            if event.what == "whole":
+                self._begin_whole()
             if event.what == "wait":
                 self._pause(before)
         self._come_to_rest()
@@ -185,6 +193,13 @@ class Flow:
             return Event("refused", f"DISK_FULL: {exc.problem}")
         except TrustError as exc:
             return Event("wait" if code_of(exc.problem) in WAITING else "refused", exc.problem)
+
+    def _begin_whole(self) -> None:
+        """The journal says so: nothing of the difference is used."""
+        self._download = None
+        if self.entry.incoming is not None:
+            self._slots.clear(keep=self.entry.incoming)
+            self._disk.unlink(self._slots.part(self.entry.incoming))
 
     def _pause(self, entry: Entry) -> None:
         """Wait before the next attempt, longer each time; a newer wish takes the place of one that cannot go on."""
@@ -215,8 +230,9 @@ class Flow:
     def _offer(self, entry: Entry) -> Event:
         settings = self._settings
         folder = FolderRemote(Path(entry.folder)) if entry.folder else None
+        have = () if folder else [record.sha256 for record in (entry.a, entry.b) if record]  # a stick holds whole ones
         record = self._trust.find(
-            settings.model, entry.attempted, target=settings.target, agent=settings.agent, folder=folder
+            settings.model, entry.attempted, target=settings.target, agent=settings.agent, folder=folder, have=have
         )
         return Event("good", record=record)
 
@@ -231,6 +247,8 @@ class Flow:
         return Event("good")
 
     def _fetch(self, entry: Entry, record: BundleRecord) -> Event:
+        if record.delta is not None:
+            return self._patch(entry, record, record.delta)
         if self._download is None:
             remote = FolderRemote(Path(entry.folder)) if entry.folder else self._remote
             part, block_bytes = self._slots.part(record), self._settings.block_bytes
@@ -238,11 +256,32 @@ class Flow:
         self._download.attempt()
         return Event("good")
 
+    def _patch(self, entry: Entry, record: BundleRecord, delta: DeltaRecord) -> Event:
+        """Fetch a difference and apply it to the bundle that is here; on any failure all of it is fetched."""
+        slots, block_bytes = self._slots, self._settings.block_bytes
+        old = next((slots.path(name) for name in ("a", "b") if _is(entry.slot(name), delta.from_sha256)), None)
+        if self._download is None:
+            self._download = Download(self._disk, self._remote, delta, slots.part(delta), block_bytes=block_bytes)
+        try:
+            if old is None:
+                return Event("whole", "SLOT_DAMAGED: the bundle that the difference starts from is gone")
+            self._download.attempt()
+            if not slots.holds(slots.part(delta), delta):
+                raise refusal("HASH_MISMATCH", "the difference is not the one that was signed")
+            step_bytes = max(1, block_bytes // 3)
+            apply_delta(self._disk, old, slots.part(delta), slots.part(record), size_bytes=record.size_bytes,
+                        step_bytes=step_bytes)  # fmt: skip
+        except TrustError as exc:
+            if code_of(exc.problem) in WAITING:
+                raise
+            return Event("whole", exc.problem)
+        return Event("good")
+
     def _verify(self, entry: Entry, record: BundleRecord) -> Event:
         part = self._slots.part(record)
         path = part if self._disk.size(part) is not None else self._slots.path(entry.spare)
         if not self._slots.holds(path, record):
-            return self._mismatch(part)
+            return self._mismatch(part, record)
         found = self._inspect(path)
         if (found.name, found.version) != (self._settings.model, record.version):
             raise refusal("WRONG_MODEL", f"the bundle says that it is version {found.version} of {found.name}")
@@ -250,8 +289,11 @@ class Flow:
             raise refusal("WRONG_TARGET", f"the bundle is for {found.target}, this device is {self._settings.target}")
         return Event("good")
 
-    def _mismatch(self, part: Path) -> Event:
+    def _mismatch(self, part: Path, record: BundleRecord) -> Event:
         """Bytes from before a power cut may be at fault, and are fetched again; fresh ones are the fleet's fault."""
+        if record.delta is not None:
+            self._disk.unlink(part)
+            return Event("whole", "HASH_MISMATCH: what came out of the difference is not what was signed")
         whole = self._download is not None and not self._download.resumed
         self._disk.unlink(part)
         if whole:
@@ -284,3 +326,7 @@ class Flow:
     def _watch(self, _entry: Entry, record: BundleRecord) -> Event:
         trouble = self._seat.probation(record.version)
         return Event("refused", f"PROBATION_FAILED: {trouble}") if trouble else Event("good")
+
+
+def _is(record: BundleRecord | None, sha256: str) -> bool:
+    return record is not None and record.sha256 == sha256

@@ -12,16 +12,21 @@ COMMITTED | ROLLED_BACK | FAILED
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from edge.messages import UpdateState, Wish
 from edge_agent.update.boot import rolled_back
 from edge_agent.update.journal import RESTING, BundleRecord, Entry, change
 
-What = Literal["good", "here", "gone", "wait", "refused"]
+What = Literal["good", "here", "gone", "whole", "wait", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """How a state's work ended. `reason`: CODE: sentence, of "wait" and "refused"; `record`: what OFFERED found."""
+    """How a state's work ended. "whole": the difference did not do, fetch all of it; `record`: what OFFERED found.
+
+    `reason`: CODE: sentence, of "wait", "whole" and "refused".
+    """
 
     what: What
     reason: str = ""
@@ -43,9 +48,11 @@ NEXT: dict[tuple[UpdateState, What], UpdateState] = {
     ("PRECHECK", "refused"): "FAILED",
     ("DOWNLOADING", "good"): "VERIFYING",
     ("DOWNLOADING", "wait"): "DOWNLOADING",
+    ("DOWNLOADING", "whole"): "DOWNLOADING",
     ("DOWNLOADING", "refused"): "FAILED",
     ("VERIFYING", "good"): "STAGED",
     ("VERIFYING", "gone"): "DOWNLOADING",
+    ("VERIFYING", "whole"): "DOWNLOADING",
     ("VERIFYING", "refused"): "FAILED",
     ("STAGED", "good"): "SELFTEST",
     ("STAGED", "gone"): "DOWNLOADING",
@@ -94,17 +101,18 @@ def take_up(entry: Entry, wish: Wish) -> Entry:
 def decide(entry: Entry, event: Event) -> Entry:
     """The entry after a state's work has ended so; pure."""
     state = NEXT[entry.state, event.what]
+    whole = entry.incoming and msgspec.structs.replace(entry.incoming, delta=None)
+    if event.what == "whole":
+        return change(entry, state=state, incoming=whole, reason=event.reason)
     match state:
         case "PRECHECK":
             return change(entry, state=state, incoming=event.record, reason="")
         case "STAGED":
-            return change(entry.with_slot(entry.spare, entry.incoming), state=state)
+            return change(entry.with_slot(entry.spare, whole), state=state)
         case "COMMITTED":
             return change(entry, state=state, active=entry.spare, incoming=None, boots=0, reason="")
-        case "FAILED":
-            return _failed(entry, event.reason)
-        case "ROLLED_BACK":
-            return rolled_back(entry, event.reason)
+        case "FAILED" | "ROLLED_BACK":
+            return (_failed if state == "FAILED" else rolled_back)(entry, event.reason)
     return change(entry, state=state, reason=event.reason)
 
 

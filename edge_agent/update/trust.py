@@ -7,7 +7,7 @@ replaced as a whole; python-tuf works on a copy of it in memory.
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from edge.errors import TrustError
 from edge_agent.disk import Disk, replace_file
 from edge_agent.update.folder_remote import FolderRemote
-from edge_agent.update.journal import BundleRecord
+from edge_agent.update.journal import BundleRecord, DeltaRecord
 from edge_agent.update.refusal import Code, code_of, refusal
 from edge_agent.update.remote import Remote
 
@@ -79,14 +79,29 @@ class Trust:
         """Say whether the wall clock can be right."""
         return self._now_s() >= max(BUILT_S, self._kept.seen_s - SLACK_S)
 
-    def find(self, model: str, version: int, *, target: str, agent: str, folder: Remote | None = None) -> BundleRecord:
+    def find(
+        self,
+        model: str,
+        version: int,
+        *,
+        target: str,
+        agent: str,
+        folder: Remote | None = None,
+        have: Collection[str] = (),
+    ) -> BundleRecord:
         """Return the signed description of a bundle that this device may install.
 
         Without a network the metadata trusted last decide, as long as they have not expired. `folder`: look there, not
-        at the fleet; where its copy of the metadata is older, those trusted last decide as well.
+        at the fleet; where its copy of the metadata is older, those trusted last decide as well. `have`: hashes of
+        bundles that are here, for a difference from one of them.
         Raises: TrustError, its problem beginning with a code of `edge_agent.update.refusal`; DiskFullError.
         """
-        return self._decide(lambda targets: allowed(targets, model, version, target=target, agent=agent), folder)
+
+        def described(targets: dict[str, TargetFile]) -> BundleRecord:
+            record = allowed(targets, model, version, target=target, agent=agent)
+            return msgspec.structs.replace(record, delta=find_delta(targets, record, have))
+
+        return self._decide(described, folder)
 
     def newest(self, model: str, *, target: str, agent: str, folder: FolderRemote) -> int:
         """The highest version in a folder that this device may install; raises TrustError when there is none."""
@@ -181,6 +196,18 @@ def allowed(targets: dict[str, TargetFile], model: str, version: int, *, target:
 def bundle_path(model: str, version: int) -> str:
     """Path of a bundle below `artifacts/`, and its name in the signed metadata."""
     return f"{model}/{model}-{version}.edge"
+
+
+def find_delta(targets: dict[str, TargetFile], record: BundleRecord, have: Collection[str]) -> DeltaRecord | None:
+    """The shortest signed difference from a bundle that is here, if it is shorter than half of `record`; pure."""
+    found = []
+    for path, file in targets.items():
+        custom = file.custom if path.endswith(".delta") and isinstance(file.custom, dict) else {}
+        source = str(custom.get("from_sha256"))
+        if source in have and custom.get("to_sha256") == record.sha256 and 2 * file.length < record.size_bytes:
+            sha256 = file.hashes.get("sha256", "")
+            found.append(DeltaRecord(sha256=sha256, size_bytes=file.length, path=path, from_sha256=source))
+    return min(found, key=lambda delta: delta.size_bytes, default=None)
 
 
 def signed_versions(targets: dict[str, TargetFile], model: str, target: str) -> list[int]:

@@ -55,6 +55,19 @@ class Repository:
         self.files[f"artifacts/{path}"] = data
         self.sign()
 
+    def publish_delta(
+        self, model: str, start: int, end: int, old: bytes, new: bytes, delta: bytes, /, **custom: Any
+    ) -> None:
+        path = f"{model}/{model}-{start}-{end}.delta"
+        about = {"from_sha256": hashlib.sha256(old).hexdigest(), "to_sha256": hashlib.sha256(new).hexdigest()}
+        base = {"model": model, "version": end, "target": TARGET, "min_agent": "0.1.0", "floor": 0}
+        signed = base | {"from_version": start} | about | custom
+        self.targets.targets[path] = TargetFile(
+            len(delta), {"sha256": hashlib.sha256(delta).hexdigest()}, path, {"custom": signed}
+        )
+        self.files[f"artifacts/{path}"] = delta
+        self.sign()
+
     def sign(self, *, days: float = 7, by: dict[str, CryptoSigner] | None = None) -> None:
         """Sign all roles anew, under the next number."""
         self.number += 1
