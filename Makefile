@@ -44,6 +44,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench_agent.py docs/benchmarks
+	$(BIN)/python tests/bench/transports.py docs/benchmarks
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

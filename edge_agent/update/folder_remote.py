@@ -53,10 +53,22 @@ class FolderRemote:
         try:
             if start and etag and etag != stamp:
                 start = 0
-            pieces = _pieces(descriptor, start, where)
+            pieces = self._pieces(descriptor, start, path)
             yield Answer(206 if start else 200, start, stamp, pieces) if start <= size else Answer(416, 0, "", iter(()))
         finally:
             os.close(descriptor)
+
+    def _pieces(self, descriptor: int, start: int, path: str) -> Iterator[bytes]:
+        at = start
+        while True:
+            try:
+                piece = os.pread(descriptor, PIECE_BYTES, at)
+            except OSError as exc:  # a stick that was pulled out
+                raise refusal("NETWORK", f"{self._folder / path}: {exc.strerror}") from exc
+            if not piece:
+                return
+            yield piece
+            at += len(piece)
 
 
 def _open(folder: Path, path: str) -> tuple[int, int, str]:
@@ -79,16 +91,3 @@ def _open(folder: Path, path: str) -> tuple[int, int, str]:
         os.close(at)
         raise OSError(errno.ELOOP, "no plain file")
     return at, found.st_size, f'"{found.st_mtime_ns} {found.st_size}"'
-
-
-def _pieces(descriptor: int, start: int, where: Path) -> Iterator[bytes]:
-    at = start
-    while True:
-        try:
-            piece = os.pread(descriptor, PIECE_BYTES, at)
-        except OSError as exc:  # a stick that was pulled out
-            raise refusal("NETWORK", f"{where}: {exc.strerror}") from exc
-        if not piece:
-            return
-        yield piece
-        at += len(piece)
