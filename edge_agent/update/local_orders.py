@@ -15,8 +15,10 @@ import msgspec
 from edge.errors import TrustError
 from edge_agent.update.folder_remote import STAMP
 from edge_agent.update.journal import Entry
+from edge_agent.update.refusal import WAITING, code_of
 from edge_agent.update.steps import LocalWish
 
+AGAIN_S = 20.0
 MAX_PATH = 500
 """Of the folder's path: it goes into the journal's page."""
 
@@ -66,6 +68,8 @@ class LocalOrders:
         self._state_dir, self._watched, self._entry, self._newest = state_dir, watched, entry, newest
         self._taken: LocalOrder | None = None
         self._seen: tuple[int, int] | None = None
+        self._again_s = float("inf")
+        """When a stick is looked at again that had to wait, for the clock for example."""
 
     def look(self) -> LocalWish | None:
         """The wish of a person, if there is one."""
@@ -108,12 +112,14 @@ class LocalOrders:
             self._seen = None  # pulled out: the same stick counts again when it comes back
             return None
         seen = (stat.st_mtime_ns, stat.st_size)
-        if seen == self._seen:
+        if seen == self._seen and time.monotonic() < self._again_s:
             return None
-        self._seen = seen
+        self._seen, self._again_s = seen, float("inf")
         try:
             version = self._newest(self._watched)
-        except TrustError:  # somebody else's stick, or one that is half written
+        except TrustError as exc:  # somebody else's stick; or what passes: a wrong clock, a stick that is pulled out
+            if code_of(exc.problem) in WAITING:
+                self._again_s = time.monotonic() + AGAIN_S
             return None
         entry = self._entry()
         failed = entry.attempted == version and bool(entry.folder)

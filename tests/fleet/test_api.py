@@ -29,6 +29,11 @@ from edge.errors import (
     TrustError,
 )
 from edge.messages import Desired
+from edge_agent.disk import RealDisk, sha256_of
+from edge_agent.update.delta import apply_delta
+from edge_agent.update.download import Download
+from edge_agent.update.folder_remote import FolderRemote
+from edge_agent.update.trust import Trust
 from fleet import artifacts
 from fleet.answers import Problem
 from fleet.api import ROUTES, make_api
@@ -220,6 +225,26 @@ def test_a_published_version_comes_with_the_shorter_ways_from_the_two_before_it(
     assert [item.version for item in served.client.status().bundles] == [1, 2, 3, 4]
     assert list(served.fleet.folder.incoming.iterdir()) == []
     served.client.revoke("stop-go", 2, served.fleet.keys)  # targets with differences can be signed on
+
+
+def test_a_device_makes_the_new_bundle_out_of_the_old_one_and_the_published_difference(
+    served: Served, make_bundle: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("bsdiff4", reason="bsdiff4 is not installed: it comes with edgewright[fleet]")
+    old, new = make_bundle(model=heavy(1)), make_bundle(version=2, model=heavy(2))
+    first = served.client.publish(old, served.fleet.keys)
+    served.client.publish(new, served.fleet.keys)
+    disk, remote = RealDisk(), FolderRemote(served.fleet.folder.root)
+    root_json = (served.fleet.folder.metadata / "1.root.json").read_text()
+    trust = Trust(disk, tmp_path / "trust.json", root_json, remote)
+    record = trust.find("stop-go", 2, target="x86-64", agent="0.1.0", have=[first.sha256])
+    assert record.delta is not None
+    assert record.delta.size_bytes < record.size_bytes / 10
+    delta, part = tmp_path / "x.delta", tmp_path / "x.part"
+    Download(disk, remote, record.delta, delta, block_bytes=3000).attempt()
+    assert sha256_of(disk, delta) == record.delta.sha256
+    apply_delta(disk, old, delta, part, size_bytes=record.size_bytes, step_bytes=1000)
+    assert part.read_bytes() == new.read_bytes()
 
 
 def test_no_difference_is_made_where_it_would_be_long_or_lead_to_another_target(

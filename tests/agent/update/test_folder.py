@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.errors import TrustError
+from edge.errors import AgentError, FileMissingError, TrustError
 from edge.messages import Wish
 from edge_agent.control import Done
 from edge_agent.disk import RealDisk
@@ -22,6 +22,7 @@ from edge_agent.update.folder_remote import FolderRemote
 from edge_agent.update.inspect_child import Inspection
 from edge_agent.update.journal import BundleRecord, Entry, Journal
 from edge_agent.update.local_orders import LocalAnswer, LocalOrder, LocalOrders, answer_path, order_path, write_whole
+from edge_agent.update.order_command import update_from
 from edge_agent.update.refusal import code_of
 from edge_agent.update.steps import LocalWish
 from edge_agent.update.trust import Trust
@@ -326,3 +327,24 @@ def test_a_person_may_try_again_what_failed_and_go_back_to_what_ran(device: Devi
     device.flow.take(LocalWish(version=2, folder=str(stick)))
     device.flow.take(LocalWish(version=1, folder=str(stick)))
     assert device.ended == ("COMMITTED", None, 1)
+
+
+def test_a_watched_stick_that_had_to_wait_for_the_clock_is_looked_at_again(
+    device: Device, stick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.update.local_orders.AGAIN_S", 0.0)
+    orders = Desk(device, tmp_path / "state", stick).orders
+    monkeypatch.setattr(device.trust, "_now_s", lambda: 0.0)
+    assert orders.look() is None
+    monkeypatch.setattr(device.trust, "_now_s", time.time)
+    assert orders.look() == LocalWish(version=2, folder=str(stick))
+
+
+# --- the command ------------------------------------------------------------------------------------
+
+
+def test_the_command_names_what_is_missing(stick: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileMissingError, match="no copy of a fleet"):
+        update_from(tmp_path / "nothing", tmp_path, 0, print)
+    with pytest.raises(AgentError):
+        update_from(stick, tmp_path, 0, print)
