@@ -13,6 +13,7 @@ from edge.messages import Id
 from edge.target import load_target, target_names
 from edge_agent import actuators, deciders, sensors, sources
 from edge_agent.plugins import Nested, convert, load_class, nearest, read_options
+from edge_agent.uplink.spec import Transport
 
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -100,6 +101,10 @@ class FleetConfig(Section, frozen=True, kw_only=True):
     """What this device is; `edge targets` lists them. A bundle for another target is refused. A PC need not say."""
     outbox: Literal["disk", "memory"] = "disk"
     """Where telemetry waits for the fleet. `memory`: nothing is written to flash, and the agent's end loses it."""
+    transport: Transport = "auto"
+    """How files come from the fleet: http, mqtt, or auto: HTTP first, MQTT while HTTP cannot be reached."""
+    folder: Path | None = None
+    """Mount point that is watched for a stick with a newer version; none by default."""
     window_s: Positive = 1.0
     probation_s: Positive = 60.0
     quiet_s: Positive = 10.0

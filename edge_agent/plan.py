@@ -255,6 +255,8 @@ class Plan:
             boot_reason=self._boot.reason,
             enrol=str(fleet.enrol),
             outbox_in_memory=fleet.outbox == "memory",
+            transport=fleet.transport,
+            folder=str(fleet.folder or ""),
             window_s=fleet.window_s,
             probation_s=fleet.probation_s,
             quiet_s=fleet.quiet_s,

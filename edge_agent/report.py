@@ -38,7 +38,7 @@ def look(place: Path) -> Report:
 
     Raises: `AgentError` when no agent runs there, or it hangs.
     """
-    state_dir = _state_dir(place)
+    state_dir = find_state_dir(place)
     agent = read_status(state_dir)
     silent_s = (time.time_ns() - agent.wall_ns) / 1e9
     if not _alive(agent.pid):
@@ -114,7 +114,8 @@ def _kept(state_dir: Path) -> Kept:
     return Kept(pictures=len(sizes), size_bytes=sum(sizes), folder=str(folder))
 
 
-def _state_dir(place: Path) -> Path:
+def find_state_dir(place: Path) -> Path:
+    """The state folder that is meant: `place` itself, or what a configuration says."""
     if place.suffix in {".yaml", ".yml"} and place.is_file():
         from edge_agent.config import load_config
 

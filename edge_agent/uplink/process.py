@@ -62,7 +62,6 @@ class Uplink:
             on_notice=lambda notice: self._event(notice.kind, notice.text, self._seat.version()),
         )
         self._told: SimpleQueue[Entry | Inspection] = SimpleQueue()
-        self._updates = Updates(spec, self._enrolment, seat=self._seat, tell=self._tell)
         self._outbox: Outbox | None = None
         self._line: FleetLine | None = None
         if self._enrolment is not None:
@@ -70,6 +69,7 @@ class Uplink:
                 Path(spec.state_dir), most_rows=spec.outbox_rows, in_memory=spec.outbox_in_memory
             )
             self._line = FleetLine(self._enrolment, boot_id=self._boot_id, starts=starts, wake=self._wake)
+        self._updates = Updates(spec, self._enrolment, self._line, seat=self._seat, tell=self._tell)
         self._known: dict[int, Inspection] = {}
         self._drift, self._drift_version = DriftWatch((), limit=spec.drift_limit), 0
         self._rows: list[Body] = []

@@ -107,6 +107,15 @@ def test_an_impossible_value_is_named_with_its_place(tmp_path: Path, old: str, n
     assert problem in caught.value.problem
 
 
+def test_the_ways_of_an_update_are_read_and_a_folder_is_relative_to_the_file(tmp_path: Path) -> None:
+    fleet = "fleet: {enrol: desk-1.enrol, target: x86-64, folder: stick, transport: mqtt}\n"
+    found = load_config(write(tmp_path, GOOD + fleet)).fleet
+    assert found is not None
+    assert (found.folder, found.transport) == (tmp_path.resolve() / "stick", "mqtt")
+    with pytest.raises(BadConfigError, match="pigeon"):
+        load_config(write(tmp_path, GOOD + fleet.replace("mqtt", "pigeon")))
+
+
 def test_an_unknown_target_of_the_fleet_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownTargetError):
         load_config(write(tmp_path, GOOD + "fleet: {enrol: desk-1.enrol, target: toaster}\n"))
