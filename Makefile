@@ -8,6 +8,8 @@ ARGS   ?=
 # pip compiles nothing here, since most of what it brings is never imported: the first import does, once for all later ones
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST_ARGS ?=
+# tests mostly wait for processes of their own; a file's tests stay together, so that what they share is made once
+JOBS   ?= 2
 
 .PHONY: install demo test check bench clean
 
@@ -33,7 +35,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.dev
 	@sh tests/system_packages.sh
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -44,6 +46,7 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench_agent.py docs/benchmarks
+	$(BIN)/python tests/bench/transports.py docs/benchmarks
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

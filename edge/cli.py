@@ -40,10 +40,17 @@ COMMANDS = (
         "enrol-subject", "edge_agent.cli:enrol_subject_command", "Make the file by which one subject is known again."
     ),
     Command("status", "edge_agent.cli:status_command", "Say how the agent on this device is doing."),
+    Command("record", "edge_agent.recording.cli:record_command", "Run the agent, and record what its loop decides on."),
+    Command("replay", "edge_agent.recording.cli:replay_command", "Decide a recording again, and compare."),
+    Command("schema", "edge_agent.cli:schema_command", "Print the JSON Schema of the configuration, for editors."),
+    Command("agent install", "edge_agent.install.cli:install_command", "Run the agent as a hardened systemd service."),
+    Command("agent uninstall", "edge_agent.install.cli:uninstall_command", "Remove that service."),
+    Command("update", "edge_agent.cli:update_command", "Update this device from a folder or a USB stick."),
     Command("fleet init", "fleet.cli:init_command", "Make the folder and the keys of a new fleet."),
     Command("fleet serve", "fleet.cli:serve_command", "Serve a fleet: broker, artifacts, API and dashboard."),
     Command("fleet enrol", "fleet.cli:enrol_command", "Let a device in, and write the one file that it needs."),
     Command("fleet publish", "fleet.cli:publish_command", "Sign a bundle and make it available to devices."),
+    Command("fleet export", "fleet.cli:export_command", "Copy what a device needs to update onto a USB stick."),
     Command("fleet revoke", "fleet.cli:revoke_command", "Forbid all versions of a model below one."),
     Command("fleet status", "fleet.cli:status_command", "List devices and rollouts."),
     Command("fleet rollout start", "fleet.cli:rollout_start_command", "Roll a version out, wave by wave."),
@@ -57,6 +64,7 @@ COMMANDS = (
     ),
 )
 GROUPS = {
+    "agent": "Make the agent a service of this device.",
     "fleet": "Serve models to devices, watch them, and roll versions out.",
     "fleet rollout": "Start, watch and steer rollouts.",
 }

@@ -1,4 +1,4 @@
-"""Every MQTT payload: JSON, unknown fields ignored so that old and new releases can talk.
+"""Every MQTT payload but the pieces of `edge.chunks`: JSON, unknown fields ignored so that old and new can talk.
 
 Times: `wall_ns` is Unix time, `mono_ns` is CLOCK_MONOTONIC of the boot named by `boot_id`.
 """
@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
+from edge.chunks import CHUNK_BYTES
 from edge.errors import BadMessageError
 from edge.topics import ID_PATTERN
 
@@ -70,6 +71,17 @@ class UpdateStatus(Message, frozen=True, kw_only=True):
     version: Version
     state: UpdateState
     reason: Text = ""
+
+
+class ChunkRequest(Message, frozen=True, kw_only=True):
+    """up/ota/req: a piece of a file of the fleet's repository, where HTTP cannot be reached. See `edge.chunks`."""
+
+    id: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+    """Comes back with the piece."""
+    path: Annotated[str, msgspec.Meta(max_length=200)]
+    """As over HTTP: `metadata/...` or `artifacts/...`."""
+    offset: Count
+    size_bytes: Annotated[int, msgspec.Meta(ge=1, le=CHUNK_BYTES)]
 
 
 class WindowRow(Message, frozen=True, kw_only=True, tag="window"):
@@ -168,7 +180,7 @@ class Ack(Message, frozen=True, kw_only=True):
     last_seq: Count
 
 
-MESSAGES: tuple[type[Message], ...] = (Presence, Reported, UpdateStatus, Batch, Desired, Ack)
+MESSAGES: tuple[type[Message], ...] = (Presence, Reported, UpdateStatus, ChunkRequest, Batch, Desired, Ack)
 """All payloads, for the docs and for the fuzz tests."""
 
 

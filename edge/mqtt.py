@@ -122,6 +122,17 @@ class MqttClient:
         """Queue a message; with QoS 1 it is sent again after a reconnect."""
         self._client.publish(topic, payload, qos=qos, retain=retain)
 
+    def send(self, topic: str, payload: bytes, *, wait_s: float) -> bool:
+        """Send a message once (QoS 0) and wait until the socket has taken it, so that nothing piles up here.
+
+        Returns: whether it was taken within `wait_s`.
+        """
+        info = self._client.publish(topic, payload, qos=0)
+        if info.rc != 0:  # not connected: paho keeps nothing
+            return False
+        info.wait_for_publish(wait_s)
+        return info.is_published()
+
     def subscribe(self, topic_filter: str, *, qos: int = 1) -> None:
         """Ask for messages; call it in `on_connect`."""
         self._client.subscribe(topic_filter, qos)

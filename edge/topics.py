@@ -10,8 +10,8 @@ from typing import Literal, get_args
 from edge.errors import BadMessageError
 
 ROOT = "edge/v1"
-UpKind = Literal["presence", "reported", "tlm", "update"]
-DownKind = Literal["desired", "ack"]
+UpKind = Literal["presence", "reported", "tlm", "update", "ota/req"]
+DownKind = Literal["desired", "ack", "ota/chunk"]
 UP_KINDS: tuple[str, ...] = get_args(UpKind)
 DOWN_KINDS: tuple[str, ...] = get_args(DownKind)
 
@@ -59,8 +59,8 @@ def all_down(tenant: str, device: str) -> str:
 def parse(topic: str) -> Topic:
     """Take a topic apart, or raise `BadMessageError`."""
     match topic.split("/"):
-        case ["edge", "v1", tenant, "d", device, "up", kind] if kind in UP_KINDS:
-            return Topic(tenant, device, "up", kind)
-        case ["edge", "v1", tenant, "d", device, "down", kind] if kind in DOWN_KINDS:
-            return Topic(tenant, device, "down", kind)
+        case ["edge", "v1", tenant, "d", device, "up", *kind] if "/".join(kind) in UP_KINDS:
+            return Topic(tenant, device, "up", "/".join(kind))
+        case ["edge", "v1", tenant, "d", device, "down", *kind] if "/".join(kind) in DOWN_KINDS:
+            return Topic(tenant, device, "down", "/".join(kind))
     raise BadMessageError(f"not a topic of ours: {topic!r}", remedy="run agent and fleet of one release")

@@ -40,6 +40,7 @@ def run(spec: CaptureSpec, link: Link) -> None:
         for order in link.orders():
             if isinstance(order, Act):
                 press.act(order)
+                rate.change(order.fps)
         waiting = not camera.live and rate.wait_s(time.monotonic_ns()) > 0
         shot = None if waiting else camera.read(press)
         if link.beat_due():  # before the first frame is published: a source that hangs then is soon noticed

@@ -1,4 +1,4 @@
-"""`edge run`, `edge status`, `edge bench`."""
+"""`edge run`, `edge status`, `edge update`, `edge schema`, `edge bench`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +57,40 @@ def status_command(state_dir: Path, *, json: Annotated[bool, Parameter(negative=
 
     report = look(state_dir)
     emit(report, json, lambda: describe(report))
+
+
+def update_command(
+    folder: Path, state_dir: Path, *, version: int = 0, json: Annotated[bool, Parameter(negative="")] = False
+) -> None:
+    """Update the agent that runs on this device from a folder or a USB stick that `edge fleet export` wrote.
+
+    Everything is verified as if it came from the fleet, and the running version decides until the new one has proved
+    itself. Ends when it has, or when it was refused.
+
+    Parameters
+    ----------
+    folder
+        The copy, for example a mounted stick.
+    state_dir
+        The agent's `state_dir`, or its configuration file.
+    version
+        Version to install; by default the newest one that is signed for this model and target. A lower one goes back.
+    json
+        One object on stdout.
+    """
+    from edge.console import emit, say
+    from edge_agent.update.order_command import update_from
+
+    done = update_from(folder, state_dir, version, say)
+    emit(done, json, f"{done.model} version {done.version} decides")
+
+
+def schema_command() -> None:
+    """Print the JSON Schema of the agent's configuration: editors then know every key, of every kind."""
+    from edge.console import emit
+    from edge_agent.schema import make_schema
+
+    emit(make_schema(), json=True, text="")
 
 
 def bench_command(

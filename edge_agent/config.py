@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import msgspec
 import yaml
@@ -13,6 +13,7 @@ from edge.messages import Id
 from edge.target import load_target, target_names
 from edge_agent import actuators, deciders, sensors, sources
 from edge_agent.plugins import Nested, convert, load_class, nearest, read_options
+from edge_agent.uplink.spec import Transport
 
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -73,6 +74,10 @@ class GuardConfig(Section, frozen=True, kw_only=True):
     max_age_ms: Positive = 200.0
     hang_s: Positive = 2.0
     """A guard that is silent for so long is killed and started again, in the safe state."""
+    watchdog: Path | None = None
+    """Hardware watchdog that the guard pets, such as /dev/watchdog."""
+    give_up_s: Positive = 120.0
+    """A loop or capture process that could not be brought back for so long ends the pets of every watchdog."""
 
 
 class LoopConfig(Section, frozen=True, kw_only=True):
@@ -94,12 +99,65 @@ class FleetConfig(Section, frozen=True, kw_only=True):
     """The file that `edge fleet enrol` wrote for this device."""
     target: str = ""
     """What this device is; `edge targets` lists them. A bundle for another target is refused. A PC need not say."""
+    outbox: Literal["disk", "memory"] = "disk"
+    """Where telemetry waits for the fleet. `memory`: nothing is written to flash, and the agent's end loses it."""
+    transport: Transport = "auto"
+    """How files come from the fleet: http, mqtt, or auto: HTTP first, MQTT while HTTP cannot be reached."""
+    folder: Path | None = None
+    """Mount point that is watched for a stick with a newer version; none by default."""
     window_s: Positive = 1.0
     probation_s: Positive = 60.0
     quiet_s: Positive = 10.0
     p95_limit_ms: Annotated[float, msgspec.Meta(ge=0, lt=1e9)] = 0.0
     """An update whose inference is slower fails its self-test; 0: no limit."""
     drift_limit: Positive = 0.2
+
+
+class HealthConfig(Section, frozen=True, kw_only=True):
+    """`health`: what to do without when the machine is hot, and where it says so."""
+
+    warm_c: Positive = 75.0
+    """From here on fewer frames are offered to the model."""
+    hot_c: Positive = 80.0
+    """From here on, or when the machine throttles itself, the smaller variant of the bundle decides besides."""
+    cool_c: Positive = 70.0
+    """Down to here for `hold_s`: one step back."""
+    hold_s: Positive = 30.0
+    """At least so long between two steps."""
+    fps_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    """Of the frames, while it is warm."""
+    look_s: Positive = 5.0
+    thermal: Path = msgspec.field(default_factory=lambda: Path("/sys/class/thermal"))
+    throttled: Path = msgspec.field(
+        default_factory=lambda: Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+    )
+    proc: Path = msgspec.field(default_factory=lambda: Path("/proc"))
+
+    def __post_init__(self) -> None:
+        """Msgspec tells a ValueError with its place."""
+        if not self.cool_c < self.warm_c <= self.hot_c:
+            raise ValueError("cool_c < warm_c <= hot_c is wanted")
+
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class CaptureStoreConfig(Section, frozen=True, kw_only=True):
+    """`capture_store`: keep pictures of which the model was not sure. Without it nothing is kept."""
+
+    max_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 64
+    """The oldest ones go."""
+    max_per_hour: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 20
+    masks: tuple[tuple[Share, Share, Share, Share], ...] = ()
+    """Left, top, width, height, each a share of the picture: blacked out before anything is written."""
+
+
+class ViewConfig(Section, frozen=True, kw_only=True):
+    """`view`: a page that shows what the agent sees and decides, read-only. Without it there is none."""
+
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 8088
+    host: Word = "127.0.0.1"
+    """Loopback by default: who can reach it sees the camera."""
 
 
 class AgentConfig(Section, frozen=True, kw_only=True):
@@ -117,6 +175,9 @@ class AgentConfig(Section, frozen=True, kw_only=True):
     guard: GuardConfig = GuardConfig()
     loop: LoopConfig = LoopConfig()
     fleet: FleetConfig | None = None
+    health: HealthConfig = HealthConfig()
+    capture_store: CaptureStoreConfig | None = None
+    view: ViewConfig | None = None
     folder: Path
     """Of the configuration file; options of `source`, `decider` and `actuators` are relative to it."""
 
@@ -154,6 +215,9 @@ def load_config(path: Path, *, strangers: bool = False) -> AgentConfig:
         guard=guard,
         loop=_section(raw, "loop", LoopConfig, folder),
         fleet=_fleet(raw, folder),
+        health=_section(raw, "health", HealthConfig, folder),
+        capture_store=_if_there(raw, "capture_store", CaptureStoreConfig, folder),
+        view=_if_there(raw, "view", ViewConfig, folder),
         folder=folder,
     )
     _check_safe_states(config)
@@ -182,6 +246,11 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _section(raw: Mapping[str, Any], key: str, kind: type[SectionT], folder: Path) -> SectionT:
     return convert(raw.get(key) or {}, kind, folder=folder, where=key)
+
+
+def _if_there(raw: Mapping[str, Any], key: str, kind: type[SectionT], folder: Path) -> SectionT | None:
+    """A section that switches something on: `key: {}` is enough."""
+    return None if raw.get(key) is None else _section(raw, key, kind, folder)
 
 
 def _fleet(raw: Mapping[str, Any], folder: Path) -> FleetConfig | None:
@@ -216,12 +285,13 @@ def _sensors(raw: object, folder: Path, strangers: bool) -> tuple[SensorConfig, 
     return tuple(_plugin(one, SensorConfig, folder, f"sensors[{index}]", strangers) for index, one in enumerate(raw))
 
 
-_TABLES = {
+TABLES: dict[type[Section], tuple[dict[str, str], str]] = {
     SourceConfig: (sources.KINDS, sources.GROUP),
     DeciderConfig: (deciders.KINDS, deciders.GROUP),
     ActuatorConfig: (actuators.KINDS, actuators.GROUP),
     SensorConfig: (sensors.KINDS, sensors.GROUP),
 }
+"""Sections whose `kind` says which other keys they have: short names, and the group of the entry points."""
 
 
 def _plugin(raw: object, kind: type[SectionT], folder: Path, where: str, strangers: bool) -> SectionT:
@@ -232,7 +302,7 @@ def _plugin(raw: object, kind: type[SectionT], folder: Path, where: str, strange
     options = {key: value for key, value in raw.items() if key not in common}
     section = convert({key: raw[key] for key in raw if key in common}, kind, folder=folder, where=where, also=options)
     name: str = section.kind  # type: ignore[attr-defined]
-    _check_options(name, options, _Place(where, folder, *_TABLES[kind], strangers), common)
+    _check_options(name, options, _Place(where, folder, *TABLES[kind], strangers), common)
     return msgspec.structs.replace(section, options=options)
 
 

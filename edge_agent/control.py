@@ -1,7 +1,7 @@
 """What the uplink asks of the supervisor, and what it hears: one JSON message a packet on a SOCK_SEQPACKET pair.
 
 The uplink decides (journal, trust, probation); the supervisor acts (processes, the switch). Every request is answered
-by exactly one `Done`, in order; `Fault` and `Health` come whenever they happen.
+by exactly one `Done`, in order; `Fault`, `Health` and `Notice` come whenever they happen.
 """
 
 import msgspec
@@ -62,5 +62,12 @@ class Health(Packet, frozen=True, kw_only=True, tag="health"):
     """Name to process id; 0 while it is down."""
 
 
+class Notice(Packet, frozen=True, kw_only=True, tag="notice"):
+    """Something that a person may want to know."""
+
+    kind: str
+    text: str
+
+
 Request = Stage | Switch | Revert | Retire
-News = Done | Fault | Health
+News = Done | Fault | Health | Notice

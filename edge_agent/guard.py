@@ -13,20 +13,23 @@ from edge_agent import actuators
 from edge_agent.actuators import Actuator, Application
 from edge_agent.channels import Command, packets, send
 from edge_agent.guard_rules import DeadMan, Rules
-from edge_agent.link import BEAT_S, Allow, GuardBeat, Link, start_child
+from edge_agent.link import BEAT_S, Allow, GuardBeat, Link, Pulse, start_child
 from edge_agent.plugins import load_class, read_options
 from edge_agent.records import Applied
 from edge_agent.specs import GuardActuator, GuardSpec
+from edge_agent.watchdog import Watchdog
 
 
 def run(spec: GuardSpec, link: Link) -> None:
     """Main path: wait for a command or a deadline, obey what is fresh, make safe what is not."""
-    with ExitStack() as stack:
+    with ExitStack() as last, ExitStack() as stack:
         outputs = [Output(one, spec.actions) for one in spec.actuators]
         for output in outputs:
             stack.callback(output.end)
         guard = Guard(spec, outputs)
         guard.make_safe(outputs)
+        watchdog = Watchdog(spec.watchdog)
+        last.push(lambda kind, *_: watchdog.close(in_order=kind is None and link.told_to_end))
         link.say(guard.beat())
         while link.open:
             select.select([spec.commands_fd, link.fileno()], [], [], guard.wait_s(time.monotonic_ns()))
@@ -34,6 +37,8 @@ def run(spec: GuardSpec, link: Link) -> None:
             for order in link.orders():  # after the commands: an epoch is allowed before its first command is made
                 if isinstance(order, Allow):
                     guard.rules.allow(order.epoch)
+                elif isinstance(order, Pulse):
+                    watchdog.hear(order, time.monotonic())
             guard.obey([Command.unpack(packet) for packet in commands])
             guard.expire(time.monotonic_ns())
             if link.beat_due():

@@ -39,12 +39,25 @@ class Act(Packet, frozen=True, kw_only=True):
     epoch: int
     active: int
     contract: InputContract
+    fps: float
+    """Frames a second to offer."""
 
 
 class Allow(Packet, frozen=True, kw_only=True):
     """To the guard: commands of `epoch` may come."""
 
     epoch: int
+
+
+class Pulse(Packet, frozen=True, kw_only=True):
+    """To the guard, once a second: the supervisor has looked at every process."""
+
+    works: bool
+    """What makes decisions works, or has not been away for long."""
+    started: bool
+    """The first model decides, or nobody waits for one any more."""
+    status: str
+    """For a person who asks systemd."""
 
 
 # --- process -> supervisor ---------------------------------------------------------------------
@@ -61,6 +74,8 @@ class LoopReady(Packet, frozen=True, kw_only=True):
     p95_us: float
     contract: InputContract
     labels: tuple[str, ...]
+    has_smaller: bool = False
+    """The bundle holds a smaller variant than the one that was loaded."""
 
 
 class CaptureBeat(Packet, frozen=True, kw_only=True):
@@ -103,7 +118,7 @@ class Failed(Packet, frozen=True, kw_only=True):
     remedy: str
 
 
-Order = Act | Allow
+Order = Act | Allow | Pulse
 News = Beat | LoopReady | CaptureBeat | SensorsBeat | Ended | GuardBeat | Failed
 
 
@@ -117,6 +132,7 @@ class Link:
         self._due_s = 0.0
         self.open = True
         """False once the supervisor is gone."""
+        self.told_to_end = False
 
     def fileno(self) -> int:
         """For select() and poll()."""
@@ -124,6 +140,7 @@ class Link:
 
     def hang_up(self) -> None:
         """End this side: `orders()` notices at its next call, and a select() in progress returns at once."""
+        self.told_to_end = True
         with contextlib.suppress(OSError):
             self._line.shutdown(socket.SHUT_RD)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle, open_bundle
 from edge.errors import BadBundleError
+from edge.manifest import Variant
 from edge.preprocess import Preprocessor
 from edge.quantization import dequantize
 from edge.runtimes import Session, check_golden, open_session
@@ -22,6 +23,7 @@ from edge_agent.board import Board
 from edge_agent.channels import Command, Publication, newest, send
 from edge_agent.deciders import Decider, Inputs, make_decider
 from edge_agent.link import BEAT_S, Beat, Link, LoopReady, die_with, start_child
+from edge_agent.recording.tap import Taps, open_taps
 from edge_agent.records import Decided
 from edge_agent.ring import RingReader
 from edge_agent.ring_memory import RingMemory
@@ -31,6 +33,7 @@ from edge_agent.specs import LoopSpec
 def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
     """Main path: one turn for each frame that is announced while this loop is the active one."""
     now, session, decider, ring, board = time.monotonic_ns, parts.session, parts.decider, parts.ring, parts.board
+    taps = parts.taps
     poll, max_age_ns, last_frame, lost = _poll(spec, link), round(spec.max_age_ms * 1e6), 0, 0
     while link.open:
         poll.poll(BEAT_S * 1000)
@@ -53,7 +56,10 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
             ring.release(seen.slot)
             continue
         parts.preprocessor.into(picture, session.input_buffer())
-        ring.release(seen.slot)
+        if taps is None:
+            ring.release(seen.slot)
+        else:  # they need the picture until the decision is made
+            taps.take(session.input_buffer())
         sample = parts.sample()
         invoke_start_ns = now()
         session.invoke()
@@ -70,6 +76,9 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
                 invoke_end_ns, handed_ns, decision.score, decider.floor, decision.label, decision.action,
             )  # fmt: skip
             lost = 0 if send(spec.records_fd, record.pack()) else dropped
+        if taps is not None:
+            taps.turn(seen, picture, inputs, decision, dropped, (read_ns, handed_ns), decider.floor)
+            ring.release(seen.slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,8 @@ class Parts:
     decider: Decider
     ring: RingReader
     board: Board
+    taps: Taps | None
+    """None: nobody else wants to see its turns."""
 
     def sample(self) -> NDArray[np.float32] | None:
         """A copy of what the model is about to see, for a decider that needs it: a runtime may reuse the buffer."""
@@ -95,7 +106,7 @@ def run(spec: LoopSpec, link: Link) -> None:
     if spec.cpu is not None:
         os.sched_setaffinity(0, {spec.cpu})
     bundle = open_named(Path(spec.bundle), spec.model)
-    session = open_session(bundle, threads=spec.threads)
+    session = open_session(bundle, variant=smallest(bundle) if spec.small else None, threads=spec.threads)
     report = check_golden(bundle, session)
     chosen = spec.decider
     parts = Parts(
@@ -104,13 +115,27 @@ def run(spec: LoopSpec, link: Link) -> None:
         make_decider(chosen.kind, chosen.options, Path(chosen.folder), bundle.manifest.labels, spec.actions),
         RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token))),
         Board(spec.sensors),
+        open_taps(spec, bundle, session),
     )
     gc.collect()
     gc.freeze()  # what is alive now stays: later collections need not look at it (98.7 -> 16.6 ms at 90k objects)
     manifest = bundle.manifest
-    link.say(LoopReady(version=manifest.version, p95_us=report.p95_us, contract=manifest.input, labels=manifest.labels))
+    link.say(
+        LoopReady(
+            version=manifest.version,
+            p95_us=report.p95_us,
+            contract=manifest.input,
+            labels=manifest.labels,
+            has_smaller=smallest(bundle).size_bytes < session.variant.size_bytes,
+        )
+    )
     decide_forever(spec, link, parts)
     session.close()
+
+
+def smallest(bundle: Bundle) -> Variant:
+    """The variant with the fewest bytes, whether or not its runtime works here."""
+    return min(bundle.manifest.variants, key=lambda variant: variant.size_bytes)
 
 
 def open_named(path: Path, model: str) -> Bundle:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edge_agent.channels import Pipe
-from edge_agent.config import AgentConfig
+from edge_agent.config import AgentConfig, CaptureStoreConfig, ViewConfig
 from edge_agent.readings import Wire
 from edge_agent.specs import (
     CaptureSpec,
@@ -14,12 +16,19 @@ from edge_agent.specs import (
     GuardActuator,
     GuardSpec,
     HeardSensor,
+    KeeperSpec,
     LoopSpec,
+    RecorderSpec,
     SensorSpec,
     SensorsSpec,
+    TapSpec,
+    ViewSpec,
+    WatchdogSpec,
     WireFds,
 )
+from edge_agent.status import kept_folder
 from edge_agent.switchboard import Switchboard
+from edge_agent.tapped import Tapped
 from edge_agent.uplink.spec import UplinkSpec
 
 Prepared = tuple[Any, tuple[int, ...]]
@@ -48,6 +57,15 @@ class Boot:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """What `edge record` wants: all turns, until there is enough."""
+
+    path: Path
+    seconds: float
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Channels:
     """The memory and the pipes of one agent; the supervisor holds both ends of each."""
 
@@ -60,13 +78,20 @@ class Channels:
     records_out: int
     readings: tuple[tuple[Wire, Wire], ...] = ()
     """For each sensor of the configuration, one wire a loop."""
+    taps: tuple[Tapped, ...] = ()
+    """Who wants to see the turns."""
 
 
 class Plan:
     """Makes the specs."""
 
-    def __init__(self, config: AgentConfig, boot: Boot, board: Switchboard, channels: Channels) -> None:
+    def __init__(
+        self, config: AgentConfig, boot: Boot, board: Switchboard, channels: Channels, watchdog: WatchdogSpec
+    ) -> None:
         self._config, self._boot, self._board, self._channels = config, boot, board, channels
+        self._watchdog = watchdog
+        self.fps = config.source.fps
+        """As it is now: a hot device offers fewer frames."""
 
     def guard(self, link_fd: int) -> Prepared:
         """For `edge_agent.guard`."""
@@ -85,6 +110,7 @@ class Plan:
             epoch=self._board.epoch,
             commands_fd=channels.commands.read_fd,
             records_fd=channels.records_in,
+            watchdog=self._watchdog,
         )
         return spec, (spec.commands_fd, spec.records_fd)
 
@@ -98,7 +124,7 @@ class Plan:
             parent=os.getpid(),
             link_fd=link_fd,
             source=self._chosen(self._config.source.kind, self._config.source.options),
-            fps=self._config.source.fps,
+            fps=self.fps,
             contract=deciding.contract,
             epoch=self._board.epoch,
             active=self._board.active,
@@ -139,6 +165,7 @@ class Plan:
             index=place,
             bundle=model.bundle,
             model=config.model,
+            small=model.small,
             threads=config.loop.threads,
             cpu=config.loop.cpu,
             decider=self._chosen(config.decider.kind, config.decider.options),
@@ -150,9 +177,63 @@ class Plan:
             commands_fd=channels.commands.write_fd,
             records_fd=channels.records_in,
             sensors=heard,
+            taps=tuple(self._written_by(place, one) for one in channels.taps),
         )
-        wires = (one.wire_fd for one in heard)
-        return spec, (spec.ring_fd, spec.publications_fd, spec.commands_fd, spec.records_fd, *wires)
+        own = (spec.ring_fd, spec.publications_fd, spec.commands_fd, spec.records_fd)
+        return spec, (*own, *(one.wire_fd for one in heard), *_tap_fds(spec.taps))
+
+    def recorder(self, link_fd: int, recording: Recording) -> Prepared:
+        """For `edge_agent.recording.process`."""
+        spec = RecorderSpec(
+            parent=os.getpid(),
+            link_fd=link_fd,
+            path=str(recording.path),
+            seconds=recording.seconds,
+            max_bytes=recording.max_bytes,
+            device=self._config.device,
+            model=self._config.model,
+            taps=self._read_by("recorder"),
+        )
+        return spec, _tap_fds(spec.taps)
+
+    def keeper(self, link_fd: int, store: CaptureStoreConfig) -> Prepared:
+        """For `edge_agent.watch.keeper`."""
+        spec = KeeperSpec(
+            parent=os.getpid(),
+            link_fd=link_fd,
+            folder=str(kept_folder(self._config.state_dir)),
+            model=self._config.model,
+            max_bytes=store.max_mib << 20,
+            max_per_hour=store.max_per_hour,
+            masks=store.masks,
+            taps=self._read_by("keeper"),
+        )
+        return spec, _tap_fds(spec.taps)
+
+    def view(self, link_fd: int, view: ViewConfig) -> Prepared:
+        """For `edge_agent.view.process`."""
+        spec = ViewSpec(
+            parent=os.getpid(),
+            link_fd=link_fd,
+            host=view.host,
+            port=view.port,
+            device=self._config.device,
+            model=self._config.model,
+            taps=self._read_by("view"),
+        )
+        return spec, _tap_fds(spec.taps)
+
+    def _written_by(self, place: int, tapped: Tapped) -> TapSpec:
+        channel = tapped.channels[place]
+        spec = channel.spec(self._channels.token, channel.announcements.write_fd)
+        return msgspec.structs.replace(
+            spec, with_input=tapped.with_input, unsure_only=tapped.unsure_only, gap_s=tapped.gap_s
+        )
+
+    def _read_by(self, reader: str) -> tuple[TapSpec, ...]:
+        token = self._channels.token
+        found = next(tapped for tapped in self._channels.taps if tapped.reader == reader)
+        return tuple(channel.spec(token, channel.announcements.read_fd) for channel in found.channels)
 
     def uplink(self, control_fd: int) -> Prepared:
         """For `edge_agent.uplink.process`."""
@@ -173,6 +254,9 @@ class Plan:
             epoch=self._board.epoch,
             boot_reason=self._boot.reason,
             enrol=str(fleet.enrol),
+            outbox_in_memory=fleet.outbox == "memory",
+            transport=fleet.transport,
+            folder=str(fleet.folder or ""),
             window_s=fleet.window_s,
             probation_s=fleet.probation_s,
             quiet_s=fleet.quiet_s,
@@ -183,3 +267,7 @@ class Plan:
 
     def _chosen(self, kind: str, options: dict[str, Any]) -> Chosen:
         return Chosen(kind=kind, options=options, folder=str(self._config.folder))
+
+
+def _tap_fds(taps: tuple[TapSpec, ...]) -> tuple[int, ...]:
+    return tuple(fd for tap in taps for fd in (tap.ring_fd, tap.publications_fd))

@@ -10,6 +10,10 @@ class Ratekeeper:
         self._period_ns = round(1e9 / rate_hz)
         self._next_ns = time.monotonic_ns()
 
+    def change(self, rate_hz: float) -> None:
+        """Tick at another rate, from the tick on that is due next."""
+        self._period_ns = round(1e9 / rate_hz)
+
     def wait_s(self, now_ns: int) -> float:
         """Time until the next tick, 0 when it is due."""
         return max(0.0, (self._next_ns - now_ns) / 1e9)

@@ -7,8 +7,17 @@ from pathlib import Path
 import msgspec
 
 from edge.errors import AgentError
-from edge_agent.status import STALE_S, AgentStatus, read_status
+from edge_agent.status import STALE_S, AgentStatus, kept_folder, read_status
 from edge_agent.uplink.spec import UplinkStatus, status_path
+from edge_agent.watch.health import describe as describe_health
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """Pictures of which the model was not sure."""
+
+    pictures: int
+    size_bytes: int
+    folder: str
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,6 +28,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """None where no fleet is configured, or its process has not written yet."""
     frame_age_ms: float
     """Capture to applied, of the last command that the guard carried out; 0 before the first one."""
+    kept: Kept
     clock: str
     """"ok", "wrong" (no update starts), or "unchecked" without a fleet."""
 
@@ -28,7 +38,7 @@ def look(place: Path) -> Report:
 
     Raises: `AgentError` when no agent runs there, or it hangs.
     """
-    state_dir = _state_dir(place)
+    state_dir = find_state_dir(place)
     agent = read_status(state_dir)
     silent_s = (time.time_ns() - agent.wall_ns) / 1e9
     if not _alive(agent.pid):
@@ -38,7 +48,7 @@ def look(place: Path) -> Report:
     update = _update(state_dir)
     clock = "unchecked" if update is None or not update.fleet else "ok" if update.clock_ok else "wrong"
     age_ms = agent.guard.age_ms if agent.guard else 0.0
-    return Report(agent=agent, update=update, frame_age_ms=age_ms, clock=clock)
+    return Report(agent=agent, update=update, frame_age_ms=age_ms, kept=_kept(state_dir), clock=clock)
 
 
 def describe(report: Report) -> str:
@@ -63,6 +73,11 @@ def describe(report: Report) -> str:
     lines += [
         f"sensor     {name}: {trouble}" for name, trouble in (agent.sensors.troubles if agent.sensors else {}).items()
     ]
+    if agent.health is not None:
+        lines += [f"machine    {describe_health(agent.health)}", f"heat       {agent.heat}"]
+    if report.kept.pictures:
+        kept = report.kept
+        lines.append(f"kept       {kept.pictures} pictures, {kept.size_bytes / 2**20:.1f} MiB in {kept.folder}")
     lines.append(f"clock      {report.clock}")
     for name, process in agent.processes.items():
         again = f", started again {process.restarts} times: {process.trouble}" if process.restarts else ""
@@ -93,7 +108,14 @@ def _update(state_dir: Path) -> UplinkStatus | None:
         raise AgentError(f"{state_dir} was written by another release: {exc}", remedy="start the agent again") from exc
 
 
-def _state_dir(place: Path) -> Path:
+def _kept(state_dir: Path) -> Kept:
+    folder = kept_folder(state_dir)
+    sizes = [file.stat().st_size for file in folder.glob("*.png")]
+    return Kept(pictures=len(sizes), size_bytes=sum(sizes), folder=str(folder))
+
+
+def find_state_dir(place: Path) -> Path:
+    """The state folder that is meant: `place` itself, or what a configuration says."""
     if place.suffix in {".yaml", ".yml"} and place.is_file():
         from edge_agent.config import load_config
 

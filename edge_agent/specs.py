@@ -74,6 +74,53 @@ class HeardSensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """An older reading does not exist for the decider."""
 
 
+class TapSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One loop's line to a process that wants its turns: a ring of messages, and the pipe that announces them."""
+
+    ring_fd: int
+    token: str
+    publications_fd: int
+    """The loop's is the write end, the reader's the read end."""
+    with_input: bool = True
+    """It needs the input as the model took it, which costs a copy of every frame's."""
+    unsure_only: bool = False
+    """It wants only turns whose score lies below the decider's floor."""
+    gap_s: float = 0.0
+    """At least so long between two turns that it is handed."""
+
+
+class RecorderSpec(Spec, frozen=True, kw_only=True):
+    """For `edge_agent.recording.process`."""
+
+    path: str
+    seconds: float
+    max_bytes: int
+    device: str
+    model: str
+    taps: tuple[TapSpec, ...]
+
+
+class KeeperSpec(Spec, frozen=True, kw_only=True):
+    """For `edge_agent.watch.keeper`."""
+
+    folder: str
+    model: str
+    max_bytes: int
+    max_per_hour: int
+    masks: tuple[tuple[float, float, float, float], ...]
+    taps: tuple[TapSpec, ...]
+
+
+class ViewSpec(Spec, frozen=True, kw_only=True):
+    """For `edge_agent.view.process`."""
+
+    host: str
+    port: int
+    device: str
+    model: str
+    taps: tuple[TapSpec, ...]
+
+
 class LoopSpec(Spec, frozen=True, kw_only=True):
     """For `edge_agent.loop`."""
 
@@ -81,6 +128,8 @@ class LoopSpec(Spec, frozen=True, kw_only=True):
     bundle: str
     model: str
     """Name that the bundle must have."""
+    small: bool
+    """Load the smallest variant of the bundle, not the first one that runs."""
     threads: int
     cpu: int | None
     decider: Chosen
@@ -94,6 +143,8 @@ class LoopSpec(Spec, frozen=True, kw_only=True):
     records_fd: int
     """-1: nobody reads records."""
     sensors: tuple[HeardSensor, ...] = ()
+    taps: tuple[TapSpec, ...] = ()
+    """Who else wants to see what it does."""
 
 
 class GuardActuator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +153,17 @@ class GuardActuator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     chosen: Chosen
     max_age_ms: float
     safe_state: str
+
+
+class WatchdogSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who watches over the guard."""
+
+    notify: str = ""
+    """Address of systemd's socket; empty: no systemd."""
+    period_s: float = 0.0
+    """A silence this long makes systemd start the service anew; 0: it does not watch."""
+    file: str = ""
+    """A hardware watchdog, such as /dev/watchdog; empty: none."""
 
 
 class GuardSpec(Spec, frozen=True, kw_only=True):
@@ -114,3 +176,4 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
     commands_fd: int
     records_fd: int
     """-1: nobody reads records."""
+    watchdog: WatchdogSpec = WatchdogSpec()

@@ -8,6 +8,7 @@ import msgspec
 
 from edge.errors import AgentError
 from edge_agent.link import CaptureBeat, GuardBeat, SensorsBeat
+from edge_agent.watch.health import MachineHealth
 
 TMPFS = Path("/dev/shm")  # noqa: S108 - the folder made in it is our own, mode 0700
 STALE_S = 5.0
@@ -39,10 +40,19 @@ class AgentStatus(msgspec.Struct, frozen=True, kw_only=True):
     capture: CaptureBeat | None
     """As it last said; None until it has."""
     guard: GuardBeat | None
+    health: MachineHealth | None
+    """None until the machine was looked at."""
+    heat: str
+    """What the agent does without because of heat."""
     sensors: SensorsBeat | None = None
     """None where no sensors are configured, or their process has not spoken yet."""
     boot_reason: str
     """Empty, or why another version runs than was expected."""
+
+
+def kept_folder(state_dir: Path) -> Path:
+    """Where the pictures lie of which the model was not sure."""
+    return state_dir / "kept"
 
 
 def run_folder(state_dir: Path) -> Path:
@@ -55,8 +65,9 @@ def run_folder(state_dir: Path) -> Path:
         return run
     state_dir.mkdir(parents=True, exist_ok=True)
     run.unlink(missing_ok=True)  # the link of an earlier boot, whose folder is gone
-    if os.access(TMPFS, os.W_OK):
-        run.symlink_to(tempfile.mkdtemp(prefix="edge-run-", dir=TMPFS))
+    place = os.environ.get("RUNTIME_DIRECTORY") or TMPFS  # systemd's own for us, on tmpfs and removed by it
+    if os.access(place, os.W_OK):
+        run.symlink_to(tempfile.mkdtemp(prefix="edge-run-", dir=place))
     else:
         run.mkdir()
     return run

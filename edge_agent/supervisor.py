@@ -11,7 +11,9 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -21,18 +23,24 @@ from edge_agent import link
 from edge_agent.channels import make_pipe
 from edge_agent.child import Child, Prepare
 from edge_agent.config import AgentConfig
-from edge_agent.control import Done, Fault, Health, Request, Retire, Revert, Stage, Switch
-from edge_agent.link import Act, Allow, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, SensorsBeat
-from edge_agent.plan import Boot, Channels, Plan
+from edge_agent.control import Done, Fault, Health, Notice, Request, Retire, Revert, Stage, Switch
+from edge_agent.link import Act, Allow, Beat, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, Pulse, SensorsBeat
+from edge_agent.plan import Boot, Channels, Plan, Prepared, Recording
 from edge_agent.readings import make_wire
 from edge_agent.ring_memory import create_ring
 from edge_agent.status import AgentStatus, ProcessStatus, remove_run_folder, run_folder, write_status
 from edge_agent.switchboard import Switchboard
+from edge_agent.tapped import make_tapped
+from edge_agent.watch.thermostat import Thermostat
+from edge_agent.watchdog import take_watchdog
 
 LOOK_S, HEALTH_S = 0.1, 1.0
+RESIZE_AGAIN_S = 600.0
+"""A variant that did not run is not tried again before."""
 END_S, UPLINK_END_S = 2.0, 5.0
 """How long a process may take to end before it is killed; the uplink has something to send."""
 RECORDS_BYTES = 256 * 1024
+WishT = TypeVar("WishT")
 log = logging.getLogger("edge.supervisor")
 _NEWS = msgspec.json.Decoder(link.News)
 _REQUESTS = msgspec.json.Decoder(Request)
@@ -42,12 +50,19 @@ class Supervisor:
     """Everything that the agent is, seen from above. Use: `Supervisor(config, boot).run()`."""
 
     def __init__(
-        self, config: AgentConfig, boot: Boot, *, records_fd: int = -1, uplink: str = "edge_agent.uplink.process"
+        self,
+        config: AgentConfig,
+        boot: Boot,
+        *,
+        records_fd: int = -1,
+        uplink: str = "edge_agent.uplink.process",
+        recording: Recording | None = None,
     ) -> None:
         """Prepare memory and pipes; nothing runs yet.
 
         `records_fd`: write end of a pipe for `edge_agent.records`, if somebody else than an uplink reads them.
         `uplink`: module that speaks `edge_agent.control`.
+        `recording`: where all turns go; the agent ends with it.
         """
         self._uplink_module = uplink
         self._config, self._boot = config, boot
@@ -61,9 +76,10 @@ class Supervisor:
             records_in=records.write_fd if records else records_fd,
             records_out=records.read_fd if records else -1,
             readings=tuple((make_wire(), make_wire()) for _ in config.sensors),
+            taps=make_tapped(config, token, recording=recording is not None),
         )
         self._board = Switchboard()
-        self._plan = Plan(config, boot, self._board, channels)
+        self._plan = Plan(config, boot, self._board, channels, take_watchdog(os.environ, config.guard.watchdog))
         self._guard = self._child("guard", "edge_agent.guard", self._plan.guard, hang_s=config.guard.hang_s)
         self._capture = self._child("capture", "edge_agent.capture", self._plan.capture, hang_s=config.source.hang_s)
         self._sensors: Child[link.News] | None = None
@@ -71,14 +87,21 @@ class Supervisor:
             self._sensors = self._child(
                 "sensors", "edge_agent.sensors_process", self._plan.sensors, hang_s=config.loop.hang_s
             )
+        self._recorder = self._reader("recorder", "edge_agent.recording.process", self._plan.recorder, recording)
+        self._keeper = self._reader("keeper", "edge_agent.watch.keeper", self._plan.keeper, config.capture_store)
+        self._view = self._reader("view", "edge_agent.view.process", self._plan.view, config.view)
         self._loops: list[Child[link.News] | None] = [None, None]
         self._leaving: list[tuple[float, Child[link.News]]] = []
         self._uplink: Child[Request] | None = None
         self._capturing = False
         self._failed: dict[str, Failed] = {}
-        self._well: set[str] = set()
+        self._well_s: dict[str, float] = {}
+        """When each process last proved that it works, by the name that `_called` gives it."""
         self._requests: deque[Request] = deque()
         self._staging = self._switch_when_ready = False
+        self._thermostat = Thermostat(config.health, config.state_dir)
+        self._resizing, self._resize_again_s = False, 0.0
+        """Another variant of the model that decides is being loaded, for the machine is hot or cool again."""
         self._capture_beat: CaptureBeat | None = None
         self._guard_beat: GuardBeat | None = None
         self._sensors_beat: SensorsBeat | None = None
@@ -101,7 +124,9 @@ class Supervisor:
                 self._watch(now_s)
                 if now_s >= self._health_s:
                     self._health_s = now_s + HEALTH_S
+                    self._mind_heat(now_s)
                     self._tell_health()
+                    self._guard.tell(self._pulse(now_s))
                     write_status(folder, self._status())
         finally:
             self._end()
@@ -113,6 +138,8 @@ class Supervisor:
         self._guard.start()
         if self._sensors is not None:
             self._sensors.start()
+        for reader in self._readers():
+            reader.start()
         if place is None:
             self._start_uplink()
         else:
@@ -126,25 +153,24 @@ class Supervisor:
             self._end_s = 0.0
 
     def _hear(self) -> None:
-        for child in (self._guard, self._capture, self._sensors, *self._loops):
+        for child in (self._guard, self._capture, self._sensors, *self._readers(), *self._loops):
             for news in child.hear() if child else ():
                 self._on_news(child, news)
         if self._uplink is not None:
             self._requests.extend(self._uplink.hear())
 
     def _on_news(self, child: Child[link.News] | None, news: link.News) -> None:
+        if child is not None and isinstance(news, Beat | LoopReady | CaptureBeat | SensorsBeat | GuardBeat):
+            self._well_s[self._called(child)] = time.monotonic()
         match news:
             case LoopReady():
                 self._on_ready(self._place(child), news)
             case CaptureBeat():
                 self._on_capture(news)
-                self._well.add("capture")
             case SensorsBeat():
                 self._on_sensors(news)
-                self._well.add("sensors")
             case GuardBeat():
                 self._guard_beat = news
-                self._well.add("guard")
             case Failed() if child is not None:
                 self._failed[child.name] = news
             case Ended():
@@ -152,7 +178,7 @@ class Supervisor:
                 self._end_s = (
                     time.monotonic() + slowest_s + 2 * link.BEAT_S
                 )  # the last frame has had its effect by then
-                log.info("the source has ended")
+                log.info("the %s has ended", "recording" if child is self._recorder else "source")
             case _:
                 pass
 
@@ -174,10 +200,11 @@ class Supervisor:
         if model is None or place is None:
             return
         model.learn(ready)
-        self._well.add("loop")
         if place == self._board.staged and self._staging:
             self._staging = False
-            if self._switch_when_ready:
+            if self._resizing:
+                self._finish_resize()
+            elif self._switch_when_ready:
                 self._switch_when_ready = False
                 self._done(self._switch())
             else:
@@ -191,6 +218,17 @@ class Supervisor:
 
     def _child(self, name: str, module: str, prepare: Prepare, *, hang_s: float) -> Child[link.News]:
         return Child(name, module, prepare, _NEWS, start_s=self._config.loop.start_s, hang_s=hang_s)
+
+    def _reader(
+        self, name: str, module: str, prepare: Callable[[int, WishT], Prepared], wish: WishT | None
+    ) -> Child[link.News] | None:
+        """A process that reads the loops' turns, if it is wished for."""
+        if wish is None:
+            return None
+        return self._child(name, module, lambda fd: prepare(fd, wish), hang_s=self._config.loop.hang_s)
+
+    def _readers(self) -> list[Child[link.News]]:
+        return [child for child in (self._recorder, self._keeper, self._view) if child is not None]
 
     def _start_loop(self, place: int) -> None:
         child = self._child(
@@ -207,7 +245,7 @@ class Supervisor:
 
     def _children(self) -> list[Child[link.News] | Child[Request]]:
         capture = self._capture if self._capturing else None
-        everyone = [self._guard, capture, self._sensors, *self._loops, self._uplink]
+        everyone = [self._guard, capture, self._sensors, *self._readers(), *self._loops, self._uplink]
         return [child for child in everyone if child is not None]
 
     def _watch(self, now_s: float) -> None:
@@ -232,7 +270,8 @@ class Supervisor:
         if place is not None and place == self._board.staged and self._staging:
             self._give_up_stage(place, reason)
             return
-        if failed is not None and self._config.fleet is None and name not in self._well:
+        hopeless = child is self._recorder or (self._config.fleet is None and name not in self._well_s)
+        if failed is not None and hopeless:
             raise _error(failed)
         child.fail(reason, now_s)
         log.warning("%s %s; starting it again (%d)", name, reason, child.restarts)
@@ -241,7 +280,7 @@ class Supervisor:
             self._start_uplink()
         if child is self._uplink:
             self._requests.clear()
-            self._staging = self._switch_when_ready = False
+            self._staging, self._switch_when_ready = self._resizing, False
         self._tell_uplink(Fault(process=name, reason=reason, restarts=child.restarts))
 
     def _called(self, child: Child[link.News] | Child[Request]) -> str:
@@ -280,7 +319,11 @@ class Supervisor:
         self._staging = self._switch_when_ready = False
         self._board.revert()
         self._dismiss(place)
-        self._done(Done(ok=False, reason=reason))
+        if self._resizing:
+            self._resizing, self._resize_again_s = False, time.monotonic() + RESIZE_AGAIN_S
+            self._notice("heat", f"the other variant does not run: {reason}")
+        else:
+            self._done(Done(ok=False, reason=reason))
 
     def _switch(self) -> Done:
         if self._board.staged is None:
@@ -331,7 +374,7 @@ class Supervisor:
         if model is None or self._board.active is None or model.contract is None:
             return
         if self._capturing:
-            act = Act(epoch=self._board.epoch, active=self._board.active, contract=model.contract)
+            act = Act(epoch=self._board.epoch, active=self._board.active, contract=model.contract, fps=self._plan.fps)
             self._capture.tell(act)
         else:
             self._capturing = True
@@ -345,6 +388,31 @@ class Supervisor:
             self._leaving.append((time.monotonic() + END_S, child))
             self._loops[place] = None
 
+    # --- heat ------------------------------------------------------------------------------------
+
+    def _mind_heat(self, now_s: float) -> None:
+        """Fewer frames at once; the smaller variant in a second loop, as any other switch, while no update is on."""
+        if change := self._thermostat.look(now_s):
+            self._notice("heat", change)
+            self._plan.fps = self._thermostat.fps(self._config.source.fps)
+            if self._capturing:
+                self._point_capture()
+        model, small = self._board.deciding, self._thermostat.wants_small
+        busy = self._staging or self._requests or self._board.places[self._board.other] is not None
+        if model is None or not model.ready or busy or model.small == small or now_s < self._resize_again_s:
+            return
+        if small and not model.has_smaller:
+            return
+        self._resizing = self._staging = True
+        self._start_loop(self._board.stage(model.bundle, model.version, small=small))
+
+    def _finish_resize(self) -> None:
+        self._resizing = False
+        if self._switch().ok:
+            self._dismiss(self._board.retire())
+            small = self._board.deciding is not None and self._board.deciding.small
+            self._notice("heat", f"the {'smaller' if small else 'first'} variant decides")
+
     # --- what is told ----------------------------------------------------------------------------
 
     def _version(self) -> int:
@@ -357,9 +425,23 @@ class Supervisor:
         if self._uplink is not None:
             self._uplink.tell(packet)
 
+    def _notice(self, kind: str, text: str) -> None:
+        log.warning("%s: %s", kind, text)
+        self._tell_uplink(Notice(kind=kind, text=text))
+
     def _tell_health(self) -> None:
         processes = {self._called(child): child.pid for child in self._children()}
         self._tell_uplink(Health(version=self._version(), epoch=self._board.epoch, processes=processes))
+
+    def _pulse(self, now_s: float) -> Pulse:
+        """For the watchdogs; a process counts that worked once, and is needed: where no model decides, none is."""
+        needed = ("loop", "capture") if self._board.deciding else ()
+        away_s = {name: now_s - self._well_s[name] for name in needed if name in self._well_s}
+        return Pulse(
+            works=all(s < self._config.guard.give_up_s for s in away_s.values()),
+            started=self._capturing or self._uplink is not None,
+            status=f"version {self._version()} decides" if self._version() else "no model decides",
+        )
 
     def _status(self) -> AgentStatus:
         return AgentStatus(
@@ -377,6 +459,8 @@ class Supervisor:
             capture=self._capture_beat,
             guard=self._guard_beat,
             sensors=self._sensors_beat,
+            health=self._thermostat.health,
+            heat=self._thermostat.doing,
             boot_reason=self._boot.reason,
         )
 

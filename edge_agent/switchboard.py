@@ -22,11 +22,15 @@ class Place:
     contract: InputContract | None = None
     """Known from the first time on that its loop was ready."""
     labels: tuple[str, ...] = ()
+    small: bool = False
+    """It was asked for the smallest variant of its bundle."""
+    has_smaller: bool = False
 
     def learn(self, said: LoopReady) -> None:
         """Note what the loop says of its model."""
         self.ready, self.contract, self.labels = True, said.contract, said.labels
         self.version = self.version or said.version
+        self.has_smaller = said.has_smaller
 
 
 @dataclass(slots=True)
@@ -53,10 +57,10 @@ class Switchboard:
         self.places[0], self.active, self.epoch = Place(bundle, version), 0, 1
         return 0
 
-    def stage(self, bundle: str, version: int) -> int:
+    def stage(self, bundle: str, version: int, *, small: bool = False) -> int:
         """Put a new model in the place that does not decide; what was there is gone."""
         self.staged = self.other
-        self.places[self.staged] = Place(bundle, version)
+        self.places[self.staged] = Place(bundle, version, small=small)
         return self.staged
 
     def switch(self) -> bool:

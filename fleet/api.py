@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from edge.errors import (
@@ -26,9 +26,11 @@ from edge.errors import (
 from edge.messages import decode
 from edge.topics import is_id
 from fleet.answers import EnrolRequest, Problem, RolloutRequest
+from fleet.config import target_path
 from fleet.control import Control
 from fleet.problems import problem_response
 from fleet.repository import MAX_TARGETS_BYTES
+from fleet.served import find_served
 
 T = TypeVar("T")
 Handler = Callable[[Control, Request], Awaitable[object]]
@@ -56,6 +58,21 @@ async def post_device(control: Control, request: Request) -> object:
 async def put_bundle(control: Control, request: Request) -> object:
     """Upload a bundle."""
     await control.artifacts.receive(request.path_params["sha256"], _chunks(request))
+    return {}
+
+
+async def get_bundle(control: Control, request: Request) -> object:
+    """A published bundle, for whoever makes a difference to it."""
+    model, version = request.path_params["model"], request.path_params["version"]
+    path = find_served(control.folder, f"artifacts/{target_path(model, version)}")
+    if path is None:
+        raise FileMissingError(f"version {version} of {model} is not published", remedy="see GET /api/status")
+    return FileResponse(path, media_type="application/octet-stream")
+
+
+async def put_delta(control: Control, request: Request) -> object:
+    """Upload a difference between two bundles."""
+    await control.artifacts.receive_delta(request.path_params["sha256"], _chunks(request))
     return {}
 
 
@@ -103,6 +120,8 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/metadata", get_metadata),
     ("POST", "/api/devices", post_device),
     ("PUT", "/api/bundles/{sha256}", put_bundle),
+    ("GET", "/api/bundles/{model}/{version:int}", get_bundle),
+    ("PUT", "/api/deltas/{sha256}", put_delta),
     ("PUT", "/api/reports/{model}/{version:int}/{file}", put_report),
     ("POST", "/api/targets", post_targets),
     ("GET", "/api/rollouts", get_rollouts),
@@ -130,6 +149,8 @@ def _endpoint(control: Control, handler: Handler) -> Callable[[Request], Awaitab
             _LOG.exception("%s %s failed", request.method, request.url.path)
             body = Problem(error="FleetError", problem="the service failed", remedy="see the log of `edge fleet serve`")
             return Response(msgspec.json.encode(body), 500, media_type="application/json")
+        if isinstance(answer, Response):
+            return answer
         return Response(msgspec.json.encode(answer), media_type="application/json")
 
     return endpoint

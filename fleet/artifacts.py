@@ -13,9 +13,11 @@ from edge.bundle import open_bundle
 from edge.errors import BadArgumentError, BadBundleError, BadMessageError, DiskFullError, FileMissingError
 from edge.manifest import Manifest
 from fleet.config import FleetFolder, sync_folder
-from fleet.repository import SignedBundle
+from fleet.repository import SignedBundle, SignedDelta
 
 MAX_BUNDLE_BYTES = 256 << 20
+MAX_DELTA_BYTES = 16 << 20
+"""Half of the largest bundle that differences are made of."""
 MAX_REPORT_BYTES = 32 << 20
 MAX_REPORT_FILES = 64
 _REPORT_FILE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
@@ -60,6 +62,26 @@ class Artifacts:
         staged.replace(final)
         sync_folder(final.parent)
         sync_folder(self._folder.artifacts)
+
+    async def receive_delta(self, sha256: str, chunks: AsyncIterator[bytes]) -> None:
+        """Keep an uploaded difference until targets that name it arrive; what it leads to only a device can tell."""
+        if not _SHA256.fullmatch(sha256):
+            raise BadArgumentError("the upload must say its SHA-256", remedy="PUT /api/deltas/<64 hex digits>")
+        part = self._folder.incoming / f"{secrets.token_hex(8)}.part"
+        try:
+            if await _write(part, chunks, MAX_DELTA_BYTES) != sha256:
+                raise BadMessageError("the upload has another SHA-256", remedy="send it again")
+            part.replace(self._folder.incoming / f"{sha256}.delta")
+        finally:
+            part.unlink(missing_ok=True)
+
+    def place_delta(self, delta: SignedDelta) -> None:
+        """Give an uploaded difference the name under which it was signed."""
+        staged, final = self._folder.incoming / f"{delta.sha256}.delta", self.path(delta.path)
+        if not staged.exists() or staged.stat().st_size != delta.size_bytes:
+            raise FileMissingError(f"{delta.path} was signed but not uploaded", remedy="publish it again")
+        staged.replace(final)
+        sync_folder(final.parent)
 
     def path(self, target_path: str) -> Path:
         """Where a published bundle lies."""

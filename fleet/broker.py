@@ -22,6 +22,7 @@ from fleet.config import FleetFolder, write_private
 Kind = Literal["mosquitto", "amqtt"]
 CONTROL_USER = ".control"
 """Service users begin with a dot, which no device id can."""
+CHUNKS_USER = ".chunks"
 MAX_MESSAGE_BYTES = 1 << 20
 _SYSTEM_PATHS = "/usr/sbin:/usr/local/sbin"
 """Where Debian installs mosquitto, and where an ordinary user's PATH does not look."""
@@ -60,10 +61,11 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def service_access(ingest_workers: int) -> tuple[Access, ...]:
-    """The service's own users: control orders, ingest acknowledges; neither may speak for a device."""
+    """The service's own users: control orders, chunks serves files, ingest acknowledges; none speaks for a device."""
     control = Access(CONTROL_USER, ("d/+/up/#",), ("d/+/down/desired",))
+    chunks = Access(CHUNKS_USER, ("d/+/up/ota/req",), ("d/+/down/ota/chunk",))
     names = [ingest_user(number) for number in range(1, ingest_workers + 1)]
-    return (control, *(Access(name, ("d/+/up/#",), ("d/+/down/ack",)) for name in names))
+    return (control, chunks, *(Access(name, ("d/+/up/#",), ("d/+/down/ack",)) for name in names))
 
 
 def ingest_user(number: int) -> str:

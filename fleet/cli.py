@@ -183,10 +183,55 @@ def publish_command(bundle: Path, *, keys: Path, min_agent: str = "0", where: Wh
     """
     with where.client(keys) as client:
         new = client.publish(bundle, keys, min_agent=min_agent)
-    result = {"model": new.model, "version": new.version, "target": new.target, "sha256": new.sha256}
+    deltas = {str(delta.from_version): len(delta.data) for delta in new.deltas}
+    result = {"model": new.model, "version": new.version, "target": new.target, "sha256": new.sha256, "deltas": deltas}
     start = f"edge fleet rollout start {new.model} {new.version}"
-    text = f"published {new.model} {new.version} for {new.target}\nnext: {start}"
+    shorter = "".join(
+        f"\nfrom version {version} a device fetches {100 * size / new.size_bytes:.0f} % of it"
+        for version, size in deltas.items()
+    )
+    text = f"published {new.model} {new.version} for {new.target}{shorter}\nnext: {start}"
     console.emit(result, json=json, text=text)
+
+
+def export_command(
+    folder: Path,
+    *,
+    model: str,
+    version: int | None = None,
+    device: str | None = None,
+    where: Where = HERE,
+    json: Json = False,
+) -> None:
+    """Copy what a device needs to update without a network: signed metadata, and bundles of one model.
+
+    On the device: edge update FOLDER STATE_DIR. The signatures say until when the copy may be used.
+
+    Parameters
+    ----------
+    folder
+        Folder or mounted stick; made if it is not there. What another export left in it stays.
+    model
+        Name of the model.
+    version
+        Only this version; by default the newest one of each target.
+    device
+        Only what this device is ordered to run.
+    where
+        The fleet's folder on this machine: --dir.
+    json
+        Print one JSON object.
+    """
+    from fleet.config import FleetFolder
+    from fleet.export import export, wanted_version
+
+    if device is not None:
+        with where.client() as client:
+            version = wanted_version(client.status(), device, model)
+    done = export(FleetFolder(where.directory.resolve()), folder, model, version)
+    names = ", ".join(done.bundles)
+    text = f"copied {names} to {folder}\nnext, until {done.valid_until}: edge update {folder} STATE_DIR on the device"
+    console.emit(done, json=json, text=text)
 
 
 def revoke_command(model: str, *, below: int, keys: Path, where: Where = HERE, json: Json = False) -> None:

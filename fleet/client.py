@@ -3,6 +3,7 @@
 Signing happens here, on the caller's side: the service never sees the targets key.
 """
 
+import dataclasses
 import datetime
 import random
 import ssl
@@ -32,6 +33,7 @@ from fleet.ports import socket_address
 from fleet.rollout_state import RolloutState
 
 if TYPE_CHECKING:
+    from fleet.repository import SignedBundle
     from fleet.signing import NewBundle, Publisher
 
 T = TypeVar("T")
@@ -137,6 +139,7 @@ class FleetClient:
             if publisher.add(self._targets(), new, _now()) is None:
                 return new
             self._upload(bundle, new, progress)
+            new = self._with_deltas(publisher, bundle, new)
             self._send_report(bundle, new)
             self._sign_and_send(publisher, lambda current: publisher.add(current, new, _now()))
         return new
@@ -173,6 +176,19 @@ class FleetClient:
         chunks = _read_chunks(bundle, new.size_bytes, progress)
         self._ask("PUT", f"/api/bundles/{new.sha256}", dict[str, str], chunks)
 
+    def _with_deltas(self, publisher: "Publisher", bundle: Path, new: "NewBundle") -> "NewBundle":
+        """Make the shorter ways to `new`, and upload them."""
+        from fleet.deltas import make_deltas
+
+        before = publisher.sources(self._targets(), new)
+        deltas = make_deltas(bundle.read_bytes(), before, self._read_bundle) if before else []
+        for delta in deltas:
+            self._ask("PUT", f"/api/deltas/{delta.sha256}", dict[str, str], delta.data)
+        return dataclasses.replace(new, deltas=tuple(deltas))
+
+    def _read_bundle(self, item: "SignedBundle") -> bytes:
+        return self._fetch("GET", f"/api/bundles/{item.custom.model}/{item.custom.version}").content
+
     def _send_report(self, bundle: Path, new: "NewBundle") -> None:
         """Send the files of NAME-VERSION.report/; they are for people, so a folder in it is left out."""
         folder = bundle.with_suffix(".report")
@@ -182,13 +198,16 @@ class FleetClient:
                 self._ask("PUT", f"/api/reports/{new.model}/{new.version}/{path.name}", dict[str, str], data)
 
     def _ask(self, method: str, path: str, kind: type[T], content: bytes | Iterator[bytes] | None = None) -> T:
+        return _decode(self._fetch(method, path, content).content, kind)
+
+    def _fetch(self, method: str, path: str, content: bytes | Iterator[bytes] | None = None) -> httpx.Response:
         try:
             response = self._client.request(method, path, content=content)
         except httpx.TransportError as exc:
             remedy = "start it with `edge fleet serve DIR`, or check the URL"
             raise FleetError(f"no fleet service answers at {self._where}: {exc}", remedy=remedy) from exc
         if response.is_success:
-            return _decode(response.content, kind)
+            return response
         raise _error(response)
 
 

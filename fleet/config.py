@@ -20,6 +20,8 @@ from edge.topics import ID_PATTERN
 
 _TARGET = re.compile(r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})/\1-([1-9][0-9]{0,9})\.edge$")
 
+_DELTA = re.compile(r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})/\1-([1-9][0-9]{0,9})-([1-9][0-9]{0,9})\.delta$")
+
 
 class FleetConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`fleet.json`."""
@@ -125,6 +127,16 @@ class FleetFolder:
 def target_path(model: str, version: int) -> str:
     """Name of a bundle in TUF and below `/artifacts/`."""
     return f"{model}/{model}-{version}.edge"
+
+
+def delta_path(model: str, from_version: int, version: int) -> str:
+    """Name of a difference between two bundles in TUF and below `/artifacts/`."""
+    return f"{model}/{model}-{from_version}-{version}.delta"
+
+
+def is_delta_path(text: str) -> bool:
+    """Say whether `text` may name a difference."""
+    return _DELTA.fullmatch(text) is not None
 
 
 def is_target_path(text: str) -> bool:

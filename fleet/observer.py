@@ -35,7 +35,9 @@ class StoreObserver:
         if key not in self._scores:
             path = self._folder.artifacts / target_path(model, version)
             try:
-                self._scores[key] = tuple(open_bundle(path).baseline.scores.tolist())
+                bundle = open_bundle(path)
+                known = bundle.manifest.task == "classify"  # devices count no other task's scores by its own edges
+                self._scores[key] = tuple(bundle.baseline.scores.tolist()) if known else ()
             except EdgeError:
                 return ()
         return self._scores[key]

@@ -21,7 +21,7 @@ from edge.errors import BadMessageError, FleetError, TrustError
 from edge.manifest import Name
 from edge.messages import Count, Text, Version
 from fleet.answers import MovedOnError
-from fleet.config import is_target_path, target_path, write_file
+from fleet.config import delta_path, is_delta_path, is_target_path, target_path, write_file
 from fleet.keys import ROOT_THRESHOLD, load_key
 
 ROOT_DAYS, TARGETS_DAYS, ONLINE_DAYS = 3650, 365, 7
@@ -29,6 +29,7 @@ MAX_TARGETS_BYTES = 5_000_000
 """What python-tuf's client accepts: about 10,000 bundles."""
 KEPT_SNAPSHOTS = 8
 """A device that read timestamp.json a moment ago must still find the snapshot that it names."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 S = TypeVar("S", Root, Timestamp, Snapshot, Targets)
 
 
@@ -44,6 +45,24 @@ class Custom(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """No device installs a version of this model below the highest floor signed for it."""
 
 
+class DeltaCustom(Custom, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is signed about a difference: what a bundle says of the version it leads to, and where it begins."""
+
+    from_version: Version
+    from_sha256: Text
+    to_sha256: Text
+
+
+@dataclass(frozen=True, slots=True)
+class SignedDelta:
+    """One published difference."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    custom: DeltaCustom
+
+
 @dataclass(frozen=True, slots=True)
 class SignedBundle:
     """One published bundle: its place, its bytes' identity, and what was signed about it."""
@@ -56,7 +75,14 @@ class SignedBundle:
 
 def signed_bundles(targets: Targets) -> dict[str, SignedBundle]:
     """Everything that targets metadata names, checked; raises `TrustError`."""
-    return {path: _signed_bundle(path, target) for path, target in targets.targets.items()}
+    return {
+        path: _signed_bundle(path, target) for path, target in targets.targets.items() if not path.endswith(".delta")
+    }
+
+
+def signed_deltas(targets: Targets) -> dict[str, SignedDelta]:
+    """Every difference that targets metadata name, checked; raises `TrustError`."""
+    return {path: _signed_delta(path, target) for path, target in targets.targets.items() if path.endswith(".delta")}
 
 
 def floors(bundles: dict[str, SignedBundle]) -> dict[str, int]:
@@ -163,7 +189,13 @@ class Repository:
             raise MovedOnError(problem, remedy="read the targets again and sign again")
         if new.signed.is_expired(now) or new.signed.delegations is not None:
             raise TrustError("the targets are expired or delegate", remedy="check the clock of the machine that signs")
+        _check_deltas(signed_deltas(old), signed_deltas(new.signed))
         return _additions(signed_bundles(old), signed_bundles(new.signed))
+
+    def new_deltas(self, data: bytes) -> tuple[SignedDelta, ...]:
+        """The differences that checked targets metadata add to those in force."""
+        old = signed_deltas(self.targets)
+        return tuple(delta for path, delta in signed_deltas(parse(Targets, data).signed).items() if path not in old)
 
     def commit(self, data: bytes, now: datetime.datetime) -> None:
         """Put checked targets metadata in force. Its artifacts must lie in place already."""
@@ -219,6 +251,26 @@ def _additions(old: dict[str, SignedBundle], new: dict[str, SignedBundle]) -> di
                 f"the floor of {model} is {floor} and cannot be lowered", remedy="publish a higher version"
             )
     return {path: bundle for path, bundle in new.items() if path not in old}
+
+
+def _check_deltas(old: dict[str, SignedDelta], new: dict[str, SignedDelta]) -> None:
+    """A difference may go, but not become another one: devices may be in the middle of it."""
+    for path, delta in new.items():
+        if path in old and old[path].sha256 != delta.sha256:
+            raise FleetError(f"{path} is published already, with other bytes", remedy="publish a new version")
+
+
+def _signed_delta(path: str, target: TargetFile) -> SignedDelta:
+    remedy = "publish with `edge fleet publish` of the service's release"
+    try:
+        custom = msgspec.convert(target.custom, DeltaCustom)
+    except msgspec.ValidationError as exc:
+        raise TrustError(f"{path}: unreadable custom data: {exc}", remedy=remedy) from exc
+    sha256 = target.hashes.get("sha256", "")
+    named = delta_path(custom.model, custom.from_version, custom.version)
+    if not is_delta_path(path) or path != named or not _SHA256.fullmatch(sha256):
+        raise TrustError(f"{path} is signed as {named}", remedy=remedy)
+    return SignedDelta(path, sha256, target.length, custom)
 
 
 def _signed_bundle(path: str, target: TargetFile) -> SignedBundle:

@@ -1,7 +1,7 @@
 """`edge fleet serve`. MAIN PATH: `serve` — check, choose, prepare, start, wait until it answers, watch, stop.
 
-Children: broker (mosquitto, else amqtt), control (the only writer of DIR), ingest workers, web. Each is a process of
-its own because of Python's global lock; each may be killed and comes back.
+Children: broker (mosquitto, else amqtt), control (the only writer of DIR), chunks, ingest workers, web. Each is a
+process of its own because of Python's global lock; each may be killed and comes back.
 """
 
 import contextlib
@@ -166,6 +166,7 @@ def _children(folder: FleetFolder, config: FleetConfig, settings: ServiceSetting
     )
     children = [
         Child("control", python("fleet.control_process", str(folder.root))),
+        Child("chunks", python("fleet.chunks", str(folder.root))),
         *(
             Child(user[1:], python("fleet.ingest", str(brokers.login_file(folder, user)), settings.store_url,
                                    "--worker", str(number), "--workers", str(settings.ingest_workers)))

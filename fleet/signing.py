@@ -12,11 +12,14 @@ import msgspec
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from edge.errors import FileMissingError, FleetError, TrustError
-from fleet.config import target_path, write_private
+from fleet.config import delta_path, target_path, write_private
+from fleet.deltas import NewDelta, sources
 from fleet.keys import Signed, load_key
 from fleet.repository import (
     TARGETS_DAYS,
     Custom,
+    DeltaCustom,
+    SignedBundle,
     floors,
     parse,
     signed_bundles,
@@ -35,6 +38,8 @@ class NewBundle:
     sha256: str
     size_bytes: int
     min_agent: str
+    deltas: tuple[NewDelta, ...] = ()
+    """Shorter ways to it."""
 
 
 class Publisher:
@@ -89,7 +94,14 @@ class Publisher:
         metadata.signed.targets[path] = TargetFile(
             bundle.size_bytes, {"sha256": bundle.sha256}, path, {"custom": msgspec.to_builtins(custom)}
         )
+        for delta in bundle.deltas:
+            _add_delta(metadata.signed, bundle, delta, custom)
         return self._sign(metadata, now)
+
+    def sources(self, current: bytes, bundle: NewBundle) -> tuple[SignedBundle, ...]:
+        """The published versions that devices will come from."""
+        known = signed_bundles(self.open(current).signed).values()
+        return sources(known, bundle.model, bundle.version, bundle.target)
 
     def revoke(self, current: bytes, model: str, below: int, now: datetime.datetime) -> bytes | None:
         """New targets in which no version of `model` under `below` may be installed; None when that holds already."""
@@ -125,6 +137,17 @@ class Publisher:
     def _last(self) -> Signed:
         path = self.keys / "signed.json"
         return msgspec.json.decode(path.read_bytes(), type=Signed) if path.exists() else Signed(version=0, sha256="")
+
+
+def _add_delta(targets: Targets, bundle: NewBundle, delta: NewDelta, custom: Custom) -> None:
+    path = delta_path(bundle.model, delta.from_version, bundle.version)
+    about = DeltaCustom(
+        **msgspec.structs.asdict(custom), from_version=delta.from_version, from_sha256=delta.from_sha256,
+        to_sha256=bundle.sha256,
+    )  # fmt: skip
+    targets.targets[path] = TargetFile(
+        len(delta.data), {"sha256": delta.sha256}, path, {"custom": msgspec.to_builtins(about)}
+    )
 
 
 def _read(path: Path) -> bytes:

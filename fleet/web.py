@@ -27,14 +27,14 @@ from fleet import asgi_server
 from fleet import settings as service_settings
 from fleet.answers import Problem
 from fleet.client import FleetClient
-from fleet.config import FleetFolder, is_target_path
+from fleet.config import FleetFolder
 from fleet.guard_app import PeopleGuard, basic_login, has_token
 from fleet.passwords import PasswordFile
 from fleet.ports import is_loopback, socket_address
 from fleet.problems import problem_response
+from fleet.served import etag_of, find_served
 from fleet.settings import ServiceSettings
 
-_METADATA = re.compile(r"^(timestamp|[1-9][0-9]{0,9}\.(root|snapshot|targets))\.json$")
 _REPORT = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 _REPORT_HEADERS = {"content-security-policy": "sandbox", "x-content-type-options": "nosniff"}
 """A report is somebody's HTML: it runs no script and belongs to no origin."""
@@ -79,19 +79,20 @@ def device_app(folder: FleetFolder) -> Starlette:
         name = request.path_params["name"]
         if not admitted(request):
             return _unauthorised()
-        path = folder.metadata / name
-        if not _METADATA.fullmatch(name) or not path.is_file():
+        path = find_served(folder, f"metadata/{name}")
+        if path is None:
             return PlainTextResponse("not found\n", 404)
-        return FileResponse(path, media_type="application/json", headers={"cache-control": "no-cache"})
+        headers = {"cache-control": "no-cache", "etag": f'"{etag_of(path.stat())}"'}
+        return FileResponse(path, media_type="application/json", headers=headers)
 
     async def artifact(request: Request) -> Response:
         target = f"{request.path_params['model']}/{request.path_params['file']}"
         if not admitted(request):
             return _unauthorised()
-        path = folder.artifacts / target
-        if not is_target_path(target) or not path.is_file():
+        path = find_served(folder, f"artifacts/{target}")
+        if path is None:
             return PlainTextResponse("not found\n", 404)
-        return FileResponse(path, media_type="application/octet-stream")
+        return FileResponse(path, media_type="application/octet-stream", headers={"etag": f'"{etag_of(path.stat())}"'})
 
     async def api(request: Request) -> Response:
         return await forward.handle(request) if has_token(request.headers, token) else _no_token()

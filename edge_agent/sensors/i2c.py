@@ -63,8 +63,10 @@ class I2c:
     class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """Which bus, and what of it."""
 
-        bus: int | Path = 1
-        """Number N of /dev/i2c-N, its path, or a plain file."""
+        bus: Annotated[int, msgspec.Meta(ge=0, le=255)] = 1
+        """Number N of /dev/i2c-N."""
+        path: Path | None = None
+        """Of a bus device with another name, or of a plain file in its place."""
         period_s: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 0.05
         setup: tuple[Setting, ...] = ()
         values: Annotated[tuple[Value, ...], msgspec.Meta(min_length=1, max_length=256)]
@@ -78,11 +80,13 @@ class I2c:
     def open(self) -> None:
         """Open the bus and set the chips up; raises `SourceError` if a chip does not answer."""
         try:
-            self._bus = _open_bus(self._options.bus)
+            self._bus = _open_bus(self._options)
             for one in self._options.setup:
                 self._bus.write_byte_data(one.address, one.register, one.value)
         except OSError as exc:
-            raise SourceError(f"I2C bus {self._options.bus}: {exc}", remedy="see `i2cdetect -y 1`") from exc
+            raise SourceError(
+                f"I2C bus {self._options.path or self._options.bus}: {exc}", remedy="see `i2cdetect -y 1`"
+            ) from exc
 
     def read(self) -> Measured | None:
         """The values, when the period has come; raises `SourceError` if a chip does not answer."""
@@ -131,13 +135,13 @@ class FileBus:
         self._file.close()
 
 
-def _open_bus(where: int | Path) -> Bus:
-    if isinstance(where, Path) and where.is_file():
-        return FileBus(where)
+def _open_bus(options: I2c.Options) -> Bus:
+    if options.path is not None and options.path.is_file():
+        return FileBus(options.path)
     try:
         from smbus2 import SMBus
     except ImportError as exc:
         raise MissingExtraError("I2C needs smbus2", remedy="pip install 'edgewright[sensors]'") from exc
-    bus: Any = SMBus(where if isinstance(where, int) else str(where))
+    bus: Any = SMBus(options.bus if options.path is None else str(options.path))
     made: Bus = bus
     return made

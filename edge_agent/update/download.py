@@ -9,7 +9,7 @@ block is fetched twice. Doubtful bytes stay until better ones come: starting ten
 from pathlib import Path
 
 from edge_agent.disk import Disk
-from edge_agent.update.journal import BundleRecord
+from edge_agent.update.journal import BundleRecord, DeltaRecord
 from edge_agent.update.refusal import refusal
 from edge_agent.update.remote import Answer, Remote
 
@@ -17,7 +17,9 @@ from edge_agent.update.remote import Answer, Remote
 class Download:
     """One attempt after another at one bundle. `etag`: what the server called the file in the last attempt."""
 
-    def __init__(self, disk: Disk, remote: Remote, record: BundleRecord, part: Path, *, block_bytes: int) -> None:
+    def __init__(
+        self, disk: Disk, remote: Remote, record: BundleRecord | DeltaRecord, part: Path, *, block_bytes: int
+    ) -> None:
         """Fetch `record` into `part`; `block_bytes` is the most that is fetched twice."""
         self._disk, self._remote, self._record, self._part = disk, remote, record, part
         self._third = max(1, block_bytes // 3)

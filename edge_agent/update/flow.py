@@ -5,7 +5,8 @@ MAIN PATH: `Flow.run`. Each state's work can be done again after a power cut. Th
 
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,15 +15,19 @@ from edge.errors import DiskFullError, TrustError
 from edge.messages import UpdateState, Wish
 from edge_agent.control import Done
 from edge_agent.disk import Disk
+from edge_agent.update.delta import apply_delta
 from edge_agent.update.download import Download
+from edge_agent.update.folder_remote import FolderRemote
 from edge_agent.update.inspect_child import Inspection
-from edge_agent.update.journal import RESTING, BundleRecord, Entry, Journal
+from edge_agent.update.journal import RESTING, BundleRecord, DeltaRecord, Entry, Journal
 from edge_agent.update.refusal import WAITING, code_of, refusal
 from edge_agent.update.remote import Remote
 from edge_agent.update.slots import Slots
-from edge_agent.update.steps import Event, decide, is_news, take_up
+from edge_agent.update.steps import Event, LocalWish, decide, is_news, take_up
 
 LONGEST_PAUSE_S = 60.0
+LOOK_S = 1.0
+"""So often a person's wishes are looked for."""
 
 
 class Seat(Protocol):
@@ -50,8 +55,13 @@ class Seat(Protocol):
 class Finder(Protocol):
     """Says what may be installed: `edge_agent.update.trust.Trust`."""
 
-    def find(self, model: str, version: int, *, target: str, agent: str) -> BundleRecord:
-        """Return the signed description of a version, or raise TrustError."""
+    def find(
+        self, model: str, version: int, *, target: str, agent: str, folder: Remote | None, have: Collection[str]
+    ) -> BundleRecord:
+        """Return the signed description of a version, or raise TrustError.
+
+        `folder`: what a person brought; `have`: hashes of bundles that are here, to come from.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +93,18 @@ class Flow:
         seat: Seat,
         inspect: Callable[[Path], Inspection],
         tell: Callable[[Entry], None],
+        look: Callable[[], LocalWish | None] | None = None,
     ) -> None:
-        """`tell` hears of each entry after it is journalled; it is called from the thread that runs the flow."""
+        """`tell` hears of each entry after it is journalled; `look` is asked for what a person at the device wishes.
+
+        Both are called from the thread that runs the flow.
+        """
         self._settings, self._disk, self._journal = settings, disk, journal
         self._slots = Slots(disk, journal.folder)
         self._trust, self._remote, self._seat, self._inspect, self._tell = trust, remote, seat, inspect, tell
+        self._look = look
         self._wish: Wish | None = None
+        self._local: LocalWish | None = None
         self._wished = threading.Condition()
         self._download: Download | None = None
         self._attempts, self._tested = 0, False
@@ -119,12 +135,7 @@ class Flow:
         """Finish what was begun before this process started, then wait for wishes."""
         self.run()
         while True:
-            with self._wished:
-                while self._wish is None or not is_news(self.entry, self._wish):
-                    self._wish = None
-                    self._wished.wait()
-                wish = self._wish
-            self.take(wish)
+            self.take(self._next())
 
     def take(self, wish: Wish) -> None:
         """Carry out one wish, if it is news."""
@@ -132,12 +143,32 @@ class Flow:
             self._go(take_up(self.entry, wish))
         self.run()
 
+    def _next(self) -> Wish:
+        """Wait until the fleet, or a person at the device, wishes something new."""
+        while True:
+            self._look_around()
+            if (local := self._local) is not None:
+                self._local = None
+                return local
+            with self._wished:
+                if self._wish is None or not is_news(self.entry, self._wish):
+                    self._wish = None
+                    self._wished.wait(LOOK_S if self._look else None)
+                if self._wish is not None and is_news(self.entry, self._wish):
+                    return self._wish
+
+    def _look_around(self) -> None:
+        if self._look is not None and self._local is None:
+            self._local = self._look()
+
     def run(self) -> None:
         """Go from the journalled state to one that rests."""
         while self.entry.state not in RESTING:
             event = self._done(self.entry)
             before = self.entry
             self._go(decide(before, event))
+            if event.what == "whole":
+                self._begin_whole()
             if event.what == "wait":
                 self._pause(before)
         self._come_to_rest()
@@ -163,18 +194,27 @@ class Flow:
         except TrustError as exc:
             return Event("wait" if code_of(exc.problem) in WAITING else "refused", exc.problem)
 
+    def _begin_whole(self) -> None:
+        """The journal says so: nothing of the difference is used."""
+        self._download = None
+        if self.entry.incoming is not None:
+            self._slots.clear(keep=self.entry.incoming)
+            self._disk.unlink(self._slots.part(self.entry.incoming))
+
     def _pause(self, entry: Entry) -> None:
         """Wait before the next attempt, longer each time; a newer wish takes the place of one that cannot go on."""
         self._attempts += 1
         pause_s = min(LONGEST_PAUSE_S, self._settings.first_pause_s * 2 ** min(self._attempts, 10))
-        with self._wished:
-            self._wished.wait_for(lambda: self._newer(entry), pause_s * random.uniform(0.5, 1.0))
-            newer = self._newer(entry)
+        until_s = time.monotonic() + pause_s * random.uniform(0.5, 1.0)
+        while not (newer := self._newer(entry)) and (left_s := until_s - time.monotonic()) > 0:
+            self._look_around()
+            with self._wished:
+                self._wished.wait_for(lambda: self._newer(entry), min(left_s, LOOK_S) if self._look else left_s)
         if newer:
             self._go(decide(self.entry, Event("refused", "SUPERSEDED: a newer order came while this one had to wait")))
 
     def _newer(self, entry: Entry) -> bool:
-        return self._wish is not None and is_news(entry, self._wish)
+        return self._local is not None or (self._wish is not None and is_news(entry, self._wish))
 
     def _come_to_rest(self) -> None:
         """Free what the update held; all of it may be done twice, and is after a restart."""
@@ -189,7 +229,11 @@ class Flow:
 
     def _offer(self, entry: Entry) -> Event:
         settings = self._settings
-        record = self._trust.find(settings.model, entry.attempted, target=settings.target, agent=settings.agent)
+        folder = FolderRemote(Path(entry.folder)) if entry.folder else None
+        have = () if folder else [record.sha256 for record in (entry.a, entry.b) if record]  # a stick holds whole ones
+        record = self._trust.find(
+            settings.model, entry.attempted, target=settings.target, agent=settings.agent, folder=folder, have=have
+        )
         return Event("good", record=record)
 
     def _precheck(self, entry: Entry, record: BundleRecord) -> Event:
@@ -202,18 +246,42 @@ class Flow:
             return Event("refused", f"DISK_FULL: {free:,} bytes are free, {needed:,} are needed")
         return Event("good")
 
-    def _fetch(self, _entry: Entry, record: BundleRecord) -> Event:
+    def _fetch(self, entry: Entry, record: BundleRecord) -> Event:
+        if record.delta is not None:
+            return self._patch(entry, record, record.delta)
         if self._download is None:
+            remote = FolderRemote(Path(entry.folder)) if entry.folder else self._remote
             part, block_bytes = self._slots.part(record), self._settings.block_bytes
-            self._download = Download(self._disk, self._remote, record, part, block_bytes=block_bytes)
+            self._download = Download(self._disk, remote, record, part, block_bytes=block_bytes)
         self._download.attempt()
+        return Event("good")
+
+    def _patch(self, entry: Entry, record: BundleRecord, delta: DeltaRecord) -> Event:
+        """Fetch a difference and apply it to the bundle that is here; on any failure all of it is fetched."""
+        slots, block_bytes = self._slots, self._settings.block_bytes
+        old = next((slots.path(name) for name in ("a", "b") if _is(entry.slot(name), delta.from_sha256)), None)
+        if self._download is None:
+            self._download = Download(self._disk, self._remote, delta, slots.part(delta), block_bytes=block_bytes)
+        try:
+            if old is None:
+                return Event("whole", "SLOT_DAMAGED: the bundle that the difference starts from is gone")
+            self._download.attempt()
+            if not slots.holds(slots.part(delta), delta):
+                raise refusal("HASH_MISMATCH", "the difference is not the one that was signed")
+            step_bytes = max(1, block_bytes // 3)
+            apply_delta(self._disk, old, slots.part(delta), slots.part(record), size_bytes=record.size_bytes,
+                        step_bytes=step_bytes)  # fmt: skip
+        except TrustError as exc:
+            if code_of(exc.problem) in WAITING:
+                raise
+            return Event("whole", exc.problem)
         return Event("good")
 
     def _verify(self, entry: Entry, record: BundleRecord) -> Event:
         part = self._slots.part(record)
         path = part if self._disk.size(part) is not None else self._slots.path(entry.spare)
         if not self._slots.holds(path, record):
-            return self._mismatch(part)
+            return self._mismatch(part, record)
         found = self._inspect(path)
         if (found.name, found.version) != (self._settings.model, record.version):
             raise refusal("WRONG_MODEL", f"the bundle says that it is version {found.version} of {found.name}")
@@ -221,8 +289,11 @@ class Flow:
             raise refusal("WRONG_TARGET", f"the bundle is for {found.target}, this device is {self._settings.target}")
         return Event("good")
 
-    def _mismatch(self, part: Path) -> Event:
+    def _mismatch(self, part: Path, record: BundleRecord) -> Event:
         """Bytes from before a power cut may be at fault, and are fetched again; fresh ones are the fleet's fault."""
+        if record.delta is not None:
+            self._disk.unlink(part)
+            return Event("whole", "HASH_MISMATCH: what came out of the difference is not what was signed")
         whole = self._download is not None and not self._download.resumed
         self._disk.unlink(part)
         if whole:
@@ -255,3 +326,7 @@ class Flow:
     def _watch(self, _entry: Entry, record: BundleRecord) -> Event:
         trouble = self._seat.probation(record.version)
         return Event("refused", f"PROBATION_FAILED: {trouble}") if trouble else Event("good")
+
+
+def _is(record: BundleRecord | None, sha256: str) -> bool:
+    return record is not None and record.sha256 == sha256

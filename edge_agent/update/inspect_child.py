@@ -24,7 +24,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""
     labels: tuple[str, ...] = ()
     scores: tuple[int, ...] = ()
-    """The baseline: counts of the top-1 score by `edge.statistics.SCORE_EDGES`."""
+    """The baseline: counts of the top-1 score by `edge.statistics.SCORE_EDGES`; empty for other tasks."""
 
 
 def inspect(path: Path) -> Inspection:
@@ -55,7 +55,8 @@ def _look(path: Path) -> Inspection:
         version=manifest.version,
         target=manifest.target,
         labels=manifest.labels,
-        scores=tuple(int(count) for count in bundle.baseline.scores),
+        # devices count a classifier's scores: another task's baseline has edges of its own, and no drift is told
+        scores=tuple(int(n) for n in bundle.baseline.scores) if bundle.manifest.task == "classify" else (),
     )
 
 

@@ -21,6 +21,15 @@ RESTING: frozenset[UpdateState] = frozenset({"IDLE", "COMMITTED", "ROLLED_BACK",
 """States that wait for the next wish."""
 
 
+class DeltaRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed difference: from the bundle with `from_sha256` to the one that names it."""
+
+    sha256: str
+    size_bytes: int
+    path: str
+    from_sha256: str
+
+
 class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A bundle as the signed metadata describe it."""
 
@@ -29,6 +38,8 @@ class BundleRecord(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     path: str
     """Its path below `artifacts/` of the fleet."""
+    delta: DeltaRecord | None = None
+    """A shorter way to it, from a bundle that this device has."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +57,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Version that `state` speaks of."""
     order: int = -1
     """Order of the last wish that was taken up."""
+    folder: str = ""
+    """Where the version comes from, if a person brought it; empty: from the fleet."""
     boots: int = 0
     """Times the device started a version that is not committed yet."""
     reason: str = ""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edge_agent.disk import Disk, sha256_of
-from edge_agent.update.journal import SLOTS, BundleRecord, SlotName
+from edge_agent.update.journal import SLOTS, BundleRecord, DeltaRecord, SlotName
 
 
 class Slots:
@@ -18,12 +18,12 @@ class Slots:
         """The bundle of a slot."""
         return self.folder / f"{name}.edge"
 
-    def part(self, record: BundleRecord) -> Path:
-        """Where a bundle grows while it is fetched: named by its hash, so that no other bundle's bytes get in."""
+    def part(self, record: BundleRecord | DeltaRecord) -> Path:
+        """Where something grows while it is fetched: named by its hash, so that no other bytes get in."""
         return self.folder / f"{record.sha256}.part"
 
-    def holds(self, path: Path, record: BundleRecord) -> bool:
-        """Say whether a file is exactly this bundle; reads all of it."""
+    def holds(self, path: Path, record: BundleRecord | DeltaRecord) -> bool:
+        """Say whether a file is exactly this; reads all of it."""
         return self._disk.size(path) == record.size_bytes and sha256_of(self._disk, path) == record.sha256
 
     def put(self, name: SlotName, record: BundleRecord) -> bool:
@@ -39,6 +39,7 @@ class Slots:
 
     def clear(self, keep: BundleRecord | None = None) -> None:
         """Remove what is left of other downloads."""
+        kept = {self.part(record).name for record in (keep, keep and keep.delta) if record}
         for name in self._disk.names(self.folder):
-            if name.endswith(".part") and not (keep and name == self.part(keep).name):
+            if name.endswith(".part") and name not in kept:
                 self._disk.unlink(self.folder / name)

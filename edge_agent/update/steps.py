@@ -12,20 +12,31 @@ COMMITTED | ROLLED_BACK | FAILED
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 from edge.messages import UpdateState, Wish
 from edge_agent.update.boot import rolled_back
 from edge_agent.update.journal import RESTING, BundleRecord, Entry, change
 
-What = Literal["good", "here", "gone", "wait", "refused"]
+What = Literal["good", "here", "gone", "whole", "wait", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """How a state's work ended. `reason`: CODE: sentence, of "wait" and "refused"; `record`: what OFFERED found."""
+    """How a state's work ended. "whole": the difference did not do, fetch all of it; `record`: what OFFERED found.
+
+    `reason`: CODE: sentence, of "wait", "whole" and "refused".
+    """
 
     what: What
     reason: str = ""
     record: BundleRecord | None = None
+
+
+class LocalWish(Wish, frozen=True, kw_only=True):
+    """A wish of a person at the device: the version comes from `folder`. Its `order` means nothing."""
+
+    folder: str
 
 
 NEXT: dict[tuple[UpdateState, What], UpdateState] = {
@@ -37,9 +48,11 @@ NEXT: dict[tuple[UpdateState, What], UpdateState] = {
     ("PRECHECK", "refused"): "FAILED",
     ("DOWNLOADING", "good"): "VERIFYING",
     ("DOWNLOADING", "wait"): "DOWNLOADING",
+    ("DOWNLOADING", "whole"): "DOWNLOADING",
     ("DOWNLOADING", "refused"): "FAILED",
     ("VERIFYING", "good"): "STAGED",
     ("VERIFYING", "gone"): "DOWNLOADING",
+    ("VERIFYING", "whole"): "DOWNLOADING",
     ("VERIFYING", "refused"): "FAILED",
     ("STAGED", "good"): "SELFTEST",
     ("STAGED", "gone"): "DOWNLOADING",
@@ -55,7 +68,15 @@ NEXT: dict[tuple[UpdateState, What], UpdateState] = {
 
 
 def is_news(entry: Entry, wish: Wish) -> bool:
-    """Say whether a wish asks for anything: a version that failed is not tried again before a higher order."""
+    """Say whether a wish asks for anything: a version that failed is not tried again before a higher order.
+
+    A person's wish counts whenever it differs from what runs, and the fleet's last order is then done with: the next
+    one counts again.
+    """
+    if isinstance(wish, LocalWish):
+        return wish.version != entry.running
+    if entry.folder:
+        return wish.order > entry.order
     if wish.order == entry.order:
         return wish.version != entry.attempted
     return wish.order > entry.order
@@ -69,7 +90,8 @@ def take_up(entry: Entry, wish: Wish) -> Entry:
         entry,
         state="COMMITTED" if here else "OFFERED",
         attempted=wish.version,
-        order=wish.order,
+        order=entry.order if isinstance(wish, LocalWish) else wish.order,
+        folder=wish.folder if isinstance(wish, LocalWish) else "",
         incoming=None,
         boots=0,
         reason="",
@@ -79,17 +101,18 @@ def take_up(entry: Entry, wish: Wish) -> Entry:
 def decide(entry: Entry, event: Event) -> Entry:
     """The entry after a state's work has ended so; pure."""
     state = NEXT[entry.state, event.what]
+    whole = entry.incoming and msgspec.structs.replace(entry.incoming, delta=None)
+    if event.what == "whole":
+        return change(entry, state=state, incoming=whole, reason=event.reason)
     match state:
         case "PRECHECK":
             return change(entry, state=state, incoming=event.record, reason="")
         case "STAGED":
-            return change(entry.with_slot(entry.spare, entry.incoming), state=state)
+            return change(entry.with_slot(entry.spare, whole), state=state)
         case "COMMITTED":
             return change(entry, state=state, active=entry.spare, incoming=None, boots=0, reason="")
-        case "FAILED":
-            return _failed(entry, event.reason)
-        case "ROLLED_BACK":
-            return rolled_back(entry, event.reason)
+        case "FAILED" | "ROLLED_BACK":
+            return (_failed if state == "FAILED" else rolled_back)(entry, event.reason)
     return change(entry, state=state, reason=event.reason)
 
 

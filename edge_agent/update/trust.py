@@ -1,14 +1,15 @@
 """What may be installed: the fleet's signed metadata (TUF), and the rules of our own that they carry.
 
 Workflow: clock sane? -> refresh root, timestamp, snapshot, targets (python-tuf checks signatures, versions, expiry) ->
-this version signed? -> its model, target, agent and floor fit? All that was ever trusted lies in one file that is
-replaced as a whole; python-tuf works on a copy of it in memory.
+this version signed? -> its model, target, agent and floor fit (`edge_agent.update.rules`)? All that was ever
+trusted lies in one file that is replaced as a whole; python-tuf works on a copy of it in memory.
 """
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from tuf.api.exceptions import (
@@ -26,9 +27,11 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from edge.errors import TrustError
 from edge_agent.disk import Disk, replace_file
+from edge_agent.update.folder_remote import FolderRemote
 from edge_agent.update.journal import BundleRecord
-from edge_agent.update.refusal import code_of, refusal
+from edge_agent.update.refusal import Code, code_of, refusal
 from edge_agent.update.remote import Remote
+from edge_agent.update.rules import allowed, bundle_path, find_delta, signed_versions
 
 BUILT_S = 1_767_225_600.0
 """2026-01-01: no device that runs this release can rightly believe in an earlier day."""
@@ -36,16 +39,10 @@ SLACK_S = 86_400.0
 """A time server may set a clock back by less than this without stopping updates."""
 REFRESH_S = 120.0
 """Longest time that all metadata together may take."""
-
-
-class Custom(msgspec.Struct, frozen=True, kw_only=True):
-    """What the fleet signs about one bundle besides its bytes."""
-
-    model: str
-    version: int
-    target: str
-    min_agent: str
-    floor: int
+NETWORK_PASSES: frozenset[Code] = frozenset({"NETWORK"})
+FOLDER_PASSES: frozenset[Code] = NETWORK_PASSES | {"METADATA_OLDER", "METADATA_EXPIRED"}
+"""When the metadata trusted last decide instead: a stick is soon older than what the device has seen."""
+T = TypeVar("T")
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,23 +68,56 @@ class Trust:
         """Say whether the wall clock can be right."""
         return self._now_s() >= max(BUILT_S, self._kept.seen_s - SLACK_S)
 
-    def find(self, model: str, version: int, *, target: str, agent: str) -> BundleRecord:
+    def find(
+        self,
+        model: str,
+        version: int,
+        *,
+        target: str,
+        agent: str,
+        folder: Remote | None = None,
+        have: Collection[str] = (),
+    ) -> BundleRecord:
         """Return the signed description of a bundle that this device may install.
 
-        Without a network the metadata trusted last decide, as long as they have not expired.
+        Without a network the metadata trusted last decide, as long as they have not expired. `folder`: look there, not
+        at the fleet; where its copy of the metadata is older, those trusted last decide as well. `have`: hashes of
+        bundles that are here, for a difference from one of them.
         Raises: TrustError, its problem beginning with a code of `edge_agent.update.refusal`; DiskFullError.
         """
+
+        def described(targets: dict[str, TargetFile]) -> BundleRecord:
+            record = allowed(targets, model, version, target=target, agent=agent)
+            return msgspec.structs.replace(record, delta=find_delta(targets, record, have))
+
+        return self._decide(described, folder)
+
+    def newest(self, model: str, *, target: str, agent: str, folder: FolderRemote) -> int:
+        """The highest version in a folder that this device may install; raises TrustError when there is none."""
+
+        def highest(targets: dict[str, TargetFile]) -> int:
+            found = [version for version in signed_versions(targets, model, target)
+                     if folder.has(f"artifacts/{bundle_path(model, version)}")]  # fmt: skip
+            if not found:
+                raise refusal("NO_SUCH_VERSION", f"the folder holds no bundle of {model} for {target}")
+            allowed(targets, model, max(found), target=target, agent=agent)
+            return max(found)
+
+        return self._decide(highest, folder)
+
+    def _decide(self, rule: Callable[[dict[str, TargetFile]], T], folder: Remote | None) -> T:
         if not self.clock_ok():
             raise refusal("CLOCK_WRONG", "the clock stands before a time that has certainly passed")
         try:
-            return allowed(self._refreshed(self._remote), model, version, target=target, agent=agent)
+            return rule(self._refreshed(folder or self._remote))
         except TrustError as exc:
-            if code_of(exc.problem) != "NETWORK" or "targets.json" not in self._kept.files:
+            passes = FOLDER_PASSES if folder else NETWORK_PASSES
+            if code_of(exc.problem) not in passes or "targets.json" not in self._kept.files:
                 raise
             try:
-                return allowed(self._refreshed(None), model, version, target=target, agent=agent)
-            except TrustError:
-                raise exc from None
+                return rule(self._refreshed(None))
+            except TrustError as verdict:
+                raise (verdict if code_of(exc.problem) == "METADATA_OLDER" else exc) from None
 
     def _refreshed(self, remote: Remote | None) -> dict[str, TargetFile]:
         """Run the client workflow of the TUF specification, and return the signed targets."""
@@ -131,37 +161,6 @@ class Trust:
         if kept != self._kept:
             replace_file(self._disk, self._path, msgspec.json.encode(kept))
             self._kept = kept
-
-
-def allowed(targets: dict[str, TargetFile], model: str, version: int, *, target: str, agent: str) -> BundleRecord:
-    """Apply our own rules to signed targets; pure. Raises TrustError."""
-    path = f"{model}/{model}-{version}.edge"
-    if path not in targets:
-        raise refusal("NO_SUCH_VERSION", f"version {version} of {model} is not among what the fleet has signed")
-    custom = _custom(targets[path])
-    floor = max(_custom(file).floor for name, file in targets.items() if name.startswith(f"{model}/"))
-    if (custom.model, custom.version) != (model, version):
-        raise refusal("WRONG_MODEL", f"{path} is signed as version {custom.version} of {custom.model}")
-    if custom.target != target:
-        raise refusal("WRONG_TARGET", f"version {version} of {model} is for {custom.target}, this device is {target}")
-    if version < floor:
-        raise refusal("BELOW_FLOOR", f"version {version} of {model} is below its signed floor {floor}")
-    if _release(custom.min_agent) > _release(agent):
-        raise refusal("AGENT_TOO_OLD", f"version {version} needs agent {custom.min_agent}, this one is {agent}")
-    sha256 = targets[path].hashes.get("sha256", "")
-    return BundleRecord(version=version, sha256=sha256, size_bytes=targets[path].length, path=path)
-
-
-def _custom(file: TargetFile) -> Custom:
-    try:
-        return msgspec.convert(file.custom, Custom)
-    except msgspec.ValidationError as exc:
-        raise refusal("BAD_SIGNATURE", f"{file.path} is signed without what must be known of it: {exc}") from exc
-
-
-def _release(text: str) -> tuple[int, ...]:
-    """0.10.2 -> (0, 10, 2); whatever is not a number counts as 0."""
-    return tuple(int(part) if part.isdigit() else 0 for part in text.split("."))
 
 
 class _Fetcher(FetcherInterface):

@@ -12,7 +12,7 @@ import msgspec
 
 from edge.enrolment import Enrolment
 from edge.errors import BadMessageError
-from edge.messages import Ack, Batch, Desired, Presence, Reported, UpdateStatus, decode, encode
+from edge.messages import Ack, Batch, ChunkRequest, Desired, Presence, Reported, UpdateStatus, decode, encode
 from edge.mqtt import MqttClient, Will
 from edge.topics import all_down, down, up
 
@@ -51,9 +51,11 @@ class FleetLine:
     def __init__(self, enrolment: Enrolment, *, boot_id: str, starts: int, wake: Callable[[], None]) -> None:
         """`starts`: never the same for two starts of this device; `wake` is called after each addition to `inbox`."""
         self.inbox: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        self.on_chunk: Callable[[bytes], None] | None = None
+        """Called from paho's thread with each piece of a file; see `edge.chunks`."""
         self._enrolment, self._boot_id, self._wake = enrolment, boot_id, wake
         self._session = starts * CONNECTIONS_PER_START
-        self._desired, self._ack = self._down("desired"), self._down("ack")
+        self._desired, self._ack, self._chunk = self._down("desired"), self._down("ack"), self._down("ota/chunk")
         self._reported: Reported | None = None
         self._client = _Client(
             enrolment.mqtt_url,
@@ -95,6 +97,10 @@ class FleetLine:
         """One step of an update."""
         self._client.publish(self._up("update"), encode(status))
 
+    def ask(self, request: ChunkRequest) -> None:
+        """Ask for a piece of a file. At most once: whoever waits for it asks again."""
+        self._client.publish(self._up("ota/req"), encode(request), qos=0)
+
     # --- paho's thread ---------------------------------------------------------------------------
 
     def _on_connect(self) -> None:
@@ -115,6 +121,8 @@ class FleetLine:
                 self._hear(decode(Desired, payload))
             elif topic == self._ack:
                 self._hear(decode(Ack, payload))
+            elif topic == self._chunk and self.on_chunk is not None:
+                self.on_chunk(payload)
         except BadMessageError as exc:
             self._hear(Unreadable(exc.problem))
 

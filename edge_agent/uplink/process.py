@@ -28,6 +28,7 @@ from edge_agent.update.inspect_child import Inspection
 from edge_agent.update.journal import Entry
 from edge_agent.uplink.line import Connected, Disconnected, FleetLine, Heard, Unreadable
 from edge_agent.uplink.outbox import Outbox, Stamp
+from edge_agent.uplink.place import open_outbox
 from edge_agent.uplink.seat import SupervisorSeat
 from edge_agent.uplink.spec import UplinkSpec, UplinkStatus, status_path
 from edge_agent.uplink.updates import Updates
@@ -58,15 +59,17 @@ class Uplink:
             quiet_s=spec.quiet_s,
             on_health=self._on_health,
             on_fault=self._on_fault,
+            on_notice=lambda notice: self._event(notice.kind, notice.text, self._seat.version()),
         )
         self._told: SimpleQueue[Entry | Inspection] = SimpleQueue()
-        self._updates = Updates(spec, self._enrolment, seat=self._seat, tell=self._tell)
         self._outbox: Outbox | None = None
         self._line: FleetLine | None = None
         if self._enrolment is not None:
-            self._outbox = Outbox(Path(spec.state_dir) / "outbox.sqlite", most_rows=spec.outbox_rows)
-            starts = self._outbox.starts
+            self._outbox, starts = open_outbox(
+                Path(spec.state_dir), most_rows=spec.outbox_rows, in_memory=spec.outbox_in_memory
+            )
             self._line = FleetLine(self._enrolment, boot_id=self._boot_id, starts=starts, wake=self._wake)
+        self._updates = Updates(spec, self._enrolment, self._line, seat=self._seat, tell=self._tell)
         self._known: dict[int, Inspection] = {}
         self._drift, self._drift_version = DriftWatch((), limit=spec.drift_limit), 0
         self._rows: list[Body] = []

@@ -16,6 +16,7 @@ from edge_agent.control import (
     Fault,
     Health,
     News,
+    Notice,
     Request,
     Retire,
     Revert,
@@ -50,11 +51,12 @@ class SupervisorSeat:
         quiet_s: float,
         on_health: Callable[[Health], None],
         on_fault: Callable[[Fault], None],
+        on_notice: Callable[[Notice], None],
     ) -> None:
         """`version` decides now. The callbacks run in the thread that calls `receive`."""
         self._line, self._version = line, version
         self._probation_s, self._quiet_s = probation_s, quiet_s
-        self._on_health, self._on_fault = on_health, on_fault
+        self._on_health, self._on_fault, self._on_notice = on_health, on_fault, on_notice
         self._decoder = msgspec.json.Decoder(News)
         self._asked: deque[_Asked] = deque()
         self._asking = threading.Lock()
@@ -99,6 +101,8 @@ class SupervisorSeat:
                 if trial := self._trial:
                     trial.fault(news.process, news.reason)
                 self._on_fault(news)
+            case Notice():
+                self._on_notice(news)
 
     def _answer(self, done: Done) -> None:
         if self._asked:

@@ -7,8 +7,11 @@ second `Stage` replaces the standby loop; a `Switch`, `Revert` or `Retire` that 
 """
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
+
+Transport = Literal["auto", "http", "mqtt"]
 
 
 class UplinkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,9 +53,15 @@ class UplinkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Population stability index of the scores above which a drift event is sent."""
     disk_margin_mib: int = 16
     """An update needs twice the bundle's size and this much besides."""
-    block_kib: int = 1024
+    transport: Transport = "auto"
+    """Which way files come from the fleet; auto: HTTP first, MQTT while HTTP cannot be reached."""
+    folder: str = ""
+    """Folder or mount point that is watched for a copy of the fleet's repository; empty: none."""
+    block_kib: int = 2048
     """A download that is cut off fetches at most this much again."""
     read_timeout_s: float = 20.0
+    outbox_in_memory: bool = False
+    """It lies on tmpfs: no write to flash for telemetry, and none of it survives the agent's end."""
     outbox_rows: int = 200_000
     """Rows kept while the fleet is away; about 1 KB each."""
 

@@ -10,11 +10,16 @@ from edge.enrolment import Enrolment
 from edge.errors import TrustError
 from edge.messages import Wish
 from edge_agent.disk import RealDisk
+from edge_agent.update.chunk_remote import ChunkRemote
 from edge_agent.update.flow import Flow, Seat, Settings
+from edge_agent.update.folder_remote import FolderRemote
 from edge_agent.update.inspect_child import Inspection, inspect
 from edge_agent.update.journal import Entry, Journal
-from edge_agent.update.remote import HttpRemote
+from edge_agent.update.local_orders import LocalOrders
+from edge_agent.update.remote import HttpRemote, Remote
+from edge_agent.update.route import Route
 from edge_agent.update.trust import Trust
+from edge_agent.uplink.line import FleetLine
 from edge_agent.uplink.spec import UplinkSpec
 
 MIB, KIB = 1 << 20, 1 << 10
@@ -27,6 +32,7 @@ class Updates:
         self,
         spec: UplinkSpec,
         enrolment: Enrolment | None,
+        line: FleetLine | None,
         *,
         seat: Seat,
         tell: Callable[[Entry | Inspection], None],
@@ -37,9 +43,17 @@ class Updates:
         self._journal = Journal(disk, folder, spec.model)
         self._trust: Trust | None = None
         self._flow: Flow | None = None
-        if enrolment is not None:
-            remote = HttpRemote(enrolment, timeout_s=spec.read_timeout_s)
-            self._trust = Trust(disk, folder / "trust.json", enrolment.root_json, remote)
+        if enrolment is not None and line is not None:
+            remote = _remote(spec, enrolment, line)
+            self._trust = trust = Trust(disk, folder / "trust.json", enrolment.root_json, remote)
+            self._orders = LocalOrders(
+                folder,
+                Path(spec.folder) if spec.folder else None,
+                entry=lambda: self._journal.entry,
+                newest=lambda place: trust.newest(
+                    spec.model, target=spec.target, agent=edge.__version__, folder=FolderRemote(place)
+                ),
+            )
             self._flow = Flow(
                 _settings(spec),
                 disk=disk,
@@ -48,7 +62,8 @@ class Updates:
                 remote=remote,
                 seat=seat,
                 inspect=self._inspect,
-                tell=tell,
+                tell=self._on_step,
+                look=self._orders.look,
             )
         self._thread = threading.Thread(target=self._run, name="update", daemon=True)
 
@@ -83,10 +98,24 @@ class Updates:
         if self._flow is not None:
             self._flow.run_for_ever()
 
+    def _on_step(self, entry: Entry) -> None:
+        self._tell(entry)
+        self._orders.told(entry)
+
     def _inspect(self, path: Path) -> Inspection:
         found = inspect(path)
         self._tell(found)
         return found
+
+
+def _remote(spec: UplinkSpec, enrolment: Enrolment, line: FleetLine) -> Remote:
+    """The way to the fleet's files that the configuration asks for."""
+    http = HttpRemote(enrolment, timeout_s=spec.read_timeout_s)
+    if spec.transport == "http":
+        return http
+    chunks = ChunkRemote(line, ahead_bytes=spec.block_kib * KIB // 3, timeout_s=spec.read_timeout_s)
+    line.on_chunk = chunks.heard
+    return chunks if spec.transport == "mqtt" else Route(http, chunks, lambda: line.connected)
 
 
 def _settings(spec: UplinkSpec) -> Settings:

@@ -24,8 +24,12 @@ from edge.errors import AgentError
 from edge.manifest import ImageInput, Manifest, Provenance, Quality, TensorSpec, Tolerance, Variant
 from edge.statistics import SCORE_EDGES
 from edge_agent.actuators.recorder import Line, read_lines
-from edge_agent.control import Done, Fault, Health, News, Request
+from edge_agent.channels import Command, make_pipe, send
+from edge_agent.control import Done, Fault, Health, News, Notice, Request
+from edge_agent.link import GuardBeat
+from edge_agent.link import News as GuardNews
 from edge_agent.records import RECORD_BYTES, Applied, Decided, unpack
+from edge_agent.specs import Chosen, GuardActuator, GuardSpec, WatchdogSpec
 from edge_agent.status import AgentStatus, read_status
 from edge_agent.uplink.spec import UplinkSpec
 
@@ -34,8 +38,8 @@ MakeBundle = Callable[..., Path]
 MakeConfig = Callable[..., Path]
 
 
-def colour_model(size: int, gain: float) -> bytes:
-    """Soft-max of `gain` times the mean of each channel of a picture of [1, size, size, 3] in 0..1, as ONNX."""
+def colour_model(size: int, gain: float, remark: str = "") -> bytes:
+    """As ONNX, larger by a `remark`: soft-max of `gain` times each channel's mean of pictures [1, size, size, 3]."""
     nodes = [
         helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=0),
         helper.make_node("Mul", ["mean", "gain"], ["logits"]),
@@ -51,7 +55,7 @@ def colour_model(size: int, gain: float) -> bytes:
             helper.make_tensor("gain", TensorProto.FLOAT, [1], [gain]),
         ],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9, doc_string=remark)
     data: bytes = model.SerializeToString()
     onnx.checker.check_model(data)
     return data
@@ -65,12 +69,18 @@ def probabilities(samples: np.ndarray, gain: float) -> np.ndarray:
 
 @pytest.fixture
 def make_bundle(tmp_path: Path) -> MakeBundle:
-    """make(version=1, size=16, gain=20.0, name="light", golden_gain=None): write a bundle and return its path."""
+    """make(version=1, size=16, gain=20.0, name="light", golden_gain=None, smaller=False): a bundle."""
 
     def make(
-        *, version: int = 1, size: int = 16, gain: float = 20.0, name: str = "light", golden_gain: float | None = None
+        *,
+        version: int = 1,
+        size: int = 16,
+        gain: float = 20.0,
+        name: str = "light",
+        golden_gain: float | None = None,
+        smaller: bool = False,
     ) -> Path:
-        data = colour_model(size, gain)
+        data, small = colour_model(size, gain, "large " * 100), colour_model(size, gain)
         samples = np.zeros((3, size, size, 3), np.float32)
         for label in range(3):
             samples[label, ..., label] = 0.8
@@ -83,13 +93,16 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
             input=TensorSpec(name="x", shape=(1, size, size, 3), dtype="float32"),
             outputs=(TensorSpec(name="y", shape=(1, 3), dtype="float32"),),
         )
+        other = msgspec.structs.replace(
+            variant, file="small.onnx", sha256=hashlib.sha256(small).hexdigest(), size_bytes=len(small)
+        )
         manifest = Manifest(
             name=name,
             version=version,
             target="x86-64",
             labels=LABELS,
             input=ImageInput(width=size, height=size, colour="RGB", layout="NHWC", scale=1 / 255),
-            variants=(variant,),
+            variants=(variant, other) if smaller else (variant,),
             quality=Quality(
                 metric="accuracy", reference=1.0, compiled=1.0, drop=0.0, ci95=(0.0, 0.0), agreement=1.0, samples=3
             ),
@@ -99,7 +112,7 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
         return pack(
             tmp_path / f"{name}-{version}.edge",
             manifest,
-            files={"model.onnx": data},
+            files={"model.onnx": data} | ({"small.onnx": small} if smaller else {}),
             golden=Golden(input=samples, outputs=probabilities(samples, golden_gain or gain)),
             baseline=Baseline(
                 scores=np.full(len(SCORE_EDGES) + 1, 10, np.int64),
@@ -140,6 +153,101 @@ def make_config(tmp_path: Path) -> MakeConfig:
     return make
 
 
+# --- a guard alone ---------------------------------------------------------------------------------
+
+NO_WATCHDOG = WatchdogSpec()
+
+
+class Desk:
+    """Starts a guard, sends it commands, reads what it did."""
+
+    def __init__(
+        self, folder: Path, *actuators: dict[str, object], epoch: int = 1, watchdog: WatchdogSpec = NO_WATCHDOG
+    ) -> None:
+        self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.commands, self.records = make_pipe(), make_pipe(65536)
+        self.folder, self.frame = folder, 0
+        wanted = actuators or ({"path": "applied.txt"},)
+        spec = GuardSpec(
+            parent=os.getpid(),
+            link_fd=theirs.fileno(),
+            actions=("stop", "go"),
+            actuators=tuple(self._actuator(dict(one)) for one in wanted),
+            epoch=epoch,
+            commands_fd=self.commands.read_fd,
+            records_fd=self.records.write_fd,
+            watchdog=watchdog,
+        )
+        command = [sys.executable, "-m", "edge_agent.guard", msgspec.json.encode(spec).decode()]
+        fds = (theirs.fileno(), spec.commands_fd, spec.records_fd)
+        self.process = subprocess.Popen(command, pass_fds=fds, stderr=subprocess.PIPE, text=True)
+        theirs.close()
+
+    def _actuator(self, one: dict[str, object]) -> GuardActuator:
+        kind, max_age_ms = str(one.pop("kind", "recorder")), one.pop("max_age_ms", 5000)
+        safe_state = str(one.pop("safe_state", "stop"))
+        chosen = Chosen(kind=kind, options=one, folder=str(self.folder))
+        return GuardActuator(chosen=chosen, max_age_ms=float(str(max_age_ms)), safe_state=safe_state)
+
+    def lines(self, file: str = "applied.txt") -> list[Line]:
+        return read_lines(self.folder / file)
+
+    def until(self, done: Callable[[], object]) -> None:
+        limit = time.monotonic() + WAIT_S
+        while not done():
+            assert time.monotonic() < limit
+            assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
+            time.sleep(0.005)
+
+    def command(self, action: int = 1, *, epoch: int = 1, age_ms: float = 0.0, frame: int | None = None) -> int:
+        self.frame = self.frame + 1 if frame is None else frame
+        now_ns = time.monotonic_ns()
+        assert send(
+            self.commands.write_fd, Command(epoch, action, self.frame, now_ns - round(age_ms * 1e6), now_ns).pack()
+        )
+        return self.frame
+
+    def obeyed(self, action: int = 1, *, epoch: int = 1) -> None:
+        frame = self.command(action, epoch=epoch)
+        self.until(lambda: self.lines()[-1].frame == frame and not self.lines()[-1].safe)
+
+    def beat(self, wanted: Callable[[GuardBeat], bool]) -> GuardBeat:
+        self.line.settimeout(WAIT_S)
+        while True:
+            news = msgspec.json.decode(self.line.recv(65536), type=GuardNews)
+            if isinstance(news, GuardBeat) and wanted(news):
+                return news
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.line.close()
+        self.commands.close()
+        self.records.close()
+
+
+@pytest.fixture
+def make_desk(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+    """make(*actuators, folder=tmp_path, watchdog=none, wait=True): a guard; `wait` until it has made safe."""
+    desks: list[Desk] = []
+
+    def make(
+        *actuators: dict[str, object],
+        folder: Path = tmp_path,
+        watchdog: WatchdogSpec = NO_WATCHDOG,
+        wait: bool = True,
+    ) -> Desk:
+        desk = Desk(folder, *actuators, watchdog=watchdog)
+        desks.append(desk)
+        if wait:
+            desk.until(desk.lines)
+        return desk
+
+    yield make
+    for desk in desks:
+        desk.close()
+
+
 # --- a whole agent ---------------------------------------------------------------------------------
 
 EDGE = [sys.executable, "-m", "edge.cli"]
@@ -153,7 +261,8 @@ class Agent:
     def __init__(self, config: Path, bundle: Path | None, listener: socket.socket) -> None:
         self.folder, self._listener = config.parent, listener
         script = Path(__file__).with_name("run_supervisor.py")
-        environment = os.environ | {"EDGE_TEST_LINE": listener.getsockname(), "PYTHONPATH": str(script.parent)}
+        paths = [str(script.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {"EDGE_TEST_LINE": listener.getsockname(), "PYTHONPATH": os.pathsep.join(paths)}
         command = [sys.executable, str(script), str(config), *([str(bundle)] if bundle else [])]
         self.log = self.folder / "agent.log"
         with self.log.open("ab") as log:
@@ -161,6 +270,7 @@ class Agent:
         self.spec: UplinkSpec | None = None
         self.health: Health | None = None
         self.faults: list[Fault] = []
+        self.notices: list[Notice] = []
         self.records: list[Decided | Applied] = []
         self._control: socket.socket | None = None
         self._records_fd = -1
@@ -193,6 +303,8 @@ class Agent:
                     self.health = health
                 case Fault() as fault:
                     self.faults.append(fault)
+                case Notice() as notice:
+                    self.notices.append(notice)
                 case Done() as answer:
                     done.append(answer)
         return done

@@ -11,12 +11,15 @@ from edge_agent import actuators, deciders, sensors, sources
 from edge_agent.config import (
     ActuatorConfig,
     AgentConfig,
+    CaptureStoreConfig,
     DeciderConfig,
     FleetConfig,
     GuardConfig,
+    HealthConfig,
     LoopConfig,
     SensorConfig,
     SourceConfig,
+    ViewConfig,
     load_config,
 )
 from edge_agent.plugins import load_class
@@ -104,6 +107,15 @@ def test_an_impossible_value_is_named_with_its_place(tmp_path: Path, old: str, n
     assert problem in caught.value.problem
 
 
+def test_the_ways_of_an_update_are_read_and_a_folder_is_relative_to_the_file(tmp_path: Path) -> None:
+    fleet = "fleet: {enrol: desk-1.enrol, target: x86-64, folder: stick, transport: mqtt}\n"
+    found = load_config(write(tmp_path, GOOD + fleet)).fleet
+    assert found is not None
+    assert (found.folder, found.transport) == (tmp_path.resolve() / "stick", "mqtt")
+    with pytest.raises(BadConfigError, match="pigeon"):
+        load_config(write(tmp_path, GOOD + fleet.replace("mqtt", "pigeon")))
+
+
 def test_an_unknown_target_of_the_fleet_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownTargetError):
         load_config(write(tmp_path, GOOD + "fleet: {enrol: desk-1.enrol, target: toaster}\n"))
@@ -163,8 +175,18 @@ def test_the_example_of_the_page_is_a_configuration(tmp_path: Path) -> None:
 def test_the_page_explains_every_key() -> None:
     text = PAGE.read_text()
     sections = (
-        AgentConfig, SourceConfig, DeciderConfig, SensorConfig, ActuatorConfig, GuardConfig, LoopConfig, FleetConfig,
-    )  # fmt: skip
+        AgentConfig,
+        SourceConfig,
+        DeciderConfig,
+        SensorConfig,
+        ActuatorConfig,
+        GuardConfig,
+        LoopConfig,
+        FleetConfig,
+        HealthConfig,
+        CaptureStoreConfig,
+        ViewConfig,
+    )
     keys = {key for section in sections for key in section.__struct_fields__} - {"folder", "options"}
     for table in (sources.KINDS, deciders.KINDS, sensors.KINDS, actuators.KINDS):
         for kind in table:

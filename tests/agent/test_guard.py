@@ -3,118 +3,47 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
-from edge_agent.actuators.recorder import Line, read_lines
-from edge_agent.channels import Command, make_pipe, send
-from edge_agent.link import Allow, Failed, GuardBeat, News
+from edge_agent.link import Allow, Failed, News
 from edge_agent.records import RECORD_BYTES, Applied, unpack
-from edge_agent.specs import Chosen, GuardActuator, GuardSpec
 
-ACTIONS = ("stop", "go")
 WAIT_S = 30.0
-
-
-class Desk:
-    """Starts a guard, sends it commands, reads what it did."""
-
-    def __init__(self, folder: Path, *actuators: dict[str, object], epoch: int = 1) -> None:
-        self.line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.commands, self.records = make_pipe(), make_pipe(65536)
-        self.folder, self.frame = folder, 0
-        wanted = actuators or ({"path": "applied.txt"},)
-        spec = GuardSpec(
-            parent=os.getpid(),
-            link_fd=theirs.fileno(),
-            actions=ACTIONS,
-            actuators=tuple(self._actuator(dict(one)) for one in wanted),
-            epoch=epoch,
-            commands_fd=self.commands.read_fd,
-            records_fd=self.records.write_fd,
-        )
-        command = [sys.executable, "-m", "edge_agent.guard", msgspec.json.encode(spec).decode()]
-        fds = (theirs.fileno(), spec.commands_fd, spec.records_fd)
-        self.process = subprocess.Popen(command, pass_fds=fds, stderr=subprocess.PIPE, text=True)
-        theirs.close()
-
-    def _actuator(self, one: dict[str, object]) -> GuardActuator:
-        kind, max_age_ms = str(one.pop("kind", "recorder")), one.pop("max_age_ms", 5000)
-        safe_state = str(one.pop("safe_state", "stop"))
-        chosen = Chosen(kind=kind, options=one, folder=str(self.folder))
-        return GuardActuator(chosen=chosen, max_age_ms=float(str(max_age_ms)), safe_state=safe_state)
-
-    def lines(self, file: str = "applied.txt") -> list[Line]:
-        return read_lines(self.folder / file)
-
-    def until(self, done: Callable[[], object]) -> None:
-        limit = time.monotonic() + WAIT_S
-        while not done():
-            assert time.monotonic() < limit
-            assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
-            time.sleep(0.005)
-
-    def command(self, action: int = 1, *, epoch: int = 1, age_ms: float = 0.0, frame: int | None = None) -> int:
-        self.frame = self.frame + 1 if frame is None else frame
-        now_ns = time.monotonic_ns()
-        assert send(
-            self.commands.write_fd, Command(epoch, action, self.frame, now_ns - round(age_ms * 1e6), now_ns).pack()
-        )
-        return self.frame
-
-    def obeyed(self, action: int = 1, *, epoch: int = 1) -> None:
-        frame = self.command(action, epoch=epoch)
-        self.until(lambda: self.lines()[-1].frame == frame and not self.lines()[-1].safe)
-
-    def beat(self, wanted: Callable[[GuardBeat], bool]) -> GuardBeat:
-        self.line.settimeout(WAIT_S)
-        while True:
-            news = msgspec.json.decode(self.line.recv(65536), type=News)
-            if isinstance(news, GuardBeat) and wanted(news):
-                return news
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.line.close()
-        self.commands.close()
-        self.records.close()
+MakeDesk = Callable[..., Any]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    desk = Desk(tmp_path)
-    desk.until(desk.lines)
-    yield desk
-    desk.close()
+def desk(make_desk: MakeDesk) -> Any:
+    return make_desk()
 
 
-def test_the_guard_starts_safe_and_obeys_a_fresh_command(desk: Desk) -> None:
+def test_the_guard_starts_safe_and_obeys_a_fresh_command(desk: Any) -> None:
     assert [(line.action, line.safe, line.frame) for line in desk.lines()] == [("stop", True, 0)]
     desk.obeyed()
     assert desk.lines()[-1].action == "go"
 
 
-def test_a_stale_command_moves_nothing(desk: Desk) -> None:
+def test_a_stale_command_moves_nothing(desk: Any) -> None:
     desk.command(age_ms=5001)
     assert desk.beat(lambda beat: beat.refused_stale == 1).applied == 0
     assert len(desk.lines()) == 1
 
 
-def test_a_command_that_comes_out_of_order_moves_nothing(desk: Desk) -> None:
+def test_a_command_that_comes_out_of_order_moves_nothing(desk: Any) -> None:
     desk.obeyed()
     desk.command(frame=1)
     assert desk.beat(lambda beat: beat.refused_order == 1).applied == 1
 
 
-def test_after_a_switch_no_late_command_of_the_old_loop_is_applied(desk: Desk) -> None:
+def test_after_a_switch_no_late_command_of_the_old_loop_is_applied(desk: Any) -> None:
     desk.obeyed()
     desk.line.send(msgspec.json.encode(Allow(epoch=2)))
     desk.obeyed(epoch=2)
@@ -123,7 +52,7 @@ def test_after_a_switch_no_late_command_of_the_old_loop_is_applied(desk: Desk) -
     assert (beat.epoch, beat.applied) == (2, 2)
 
 
-def test_of_commands_that_piled_up_only_the_newest_is_applied(desk: Desk) -> None:
+def test_of_commands_that_piled_up_only_the_newest_is_applied(desk: Any) -> None:
     desk.process.send_signal(signal.SIGSTOP)
     for action in (1, 0, 1, 0, 1):
         desk.command(action)
@@ -132,38 +61,34 @@ def test_of_commands_that_piled_up_only_the_newest_is_applied(desk: Desk) -> Non
     assert [line.frame for line in desk.lines()] == [0, 5]
 
 
-def test_the_dead_man_makes_each_actuator_safe_once_at_its_own_time(tmp_path: Path) -> None:
+def test_the_dead_man_makes_each_actuator_safe_once_at_its_own_time(make_desk: MakeDesk) -> None:
     fast, slow = {"path": "fast.txt", "max_age_ms": 400}, {"path": "slow.txt", "max_age_ms": 1600, "safe_state": "go"}
-    desk = Desk(tmp_path, fast, slow)
-    try:
-        desk.until(lambda: desk.lines("slow.txt"))
-        desk.command()
-        desk.until(lambda: desk.lines("slow.txt")[-1].safe and len(desk.lines("slow.txt")) == 3)
-        desk.beat(lambda beat: beat.safe)
-        for file, limit_ms, state in (("fast.txt", 400, "stop"), ("slow.txt", 1600, "go")):
-            lines = desk.lines(file)
-            assert [(line.action, line.safe) for line in lines[1:]] == [("go", False), (state, True)]
-            waited_ms = (lines[-1].applied_ns - lines[-1].captured_ns) / 1e6
-            assert limit_ms <= waited_ms < 3 * limit_ms
-    finally:
-        desk.close()
+    desk = make_desk(fast, slow, wait=False)
+    desk.until(lambda: desk.lines("slow.txt"))
+    desk.command()
+    desk.until(lambda: desk.lines("slow.txt")[-1].safe and len(desk.lines("slow.txt")) == 3)
+    desk.beat(lambda beat: beat.safe)
+    for file, limit_ms, state in (("fast.txt", 400, "stop"), ("slow.txt", 1600, "go")):
+        lines = desk.lines(file)
+        assert [(line.action, line.safe) for line in lines[1:]] == [("go", False), (state, True)]
+        waited_ms = (lines[-1].applied_ns - lines[-1].captured_ns) / 1e6
+        assert limit_ms <= waited_ms < 3 * limit_ms
 
 
-def test_sigterm_and_the_end_of_the_supervisor_leave_everything_safe(tmp_path: Path) -> None:
-    for number, end in enumerate((lambda desk: desk.process.terminate(), lambda desk: desk.line.close())):
-        folder = tmp_path / str(number)
-        desk = Desk(folder)
-        try:
-            desk.until(desk.lines)
-            desk.obeyed()
-            end(desk)
-            assert desk.process.wait(WAIT_S) == 0
-            assert [(line.action, line.safe) for line in desk.lines()[-2:]] == [("go", False), ("stop", True)]
-        finally:
-            desk.close()
+@pytest.mark.parametrize(
+    "end", [lambda desk: desk.process.terminate(), lambda desk: desk.line.close()], ids=["told", "abandoned"]
+)
+def test_sigterm_and_the_end_of_the_supervisor_leave_everything_safe(
+    end: Callable[[Any], object], make_desk: MakeDesk
+) -> None:
+    desk = make_desk()
+    desk.obeyed()
+    end(desk)
+    assert desk.process.wait(WAIT_S) == 0
+    assert [(line.action, line.safe) for line in desk.lines()[-2:]] == [("go", False), ("stop", True)]
 
 
-def test_every_application_is_recorded(desk: Desk) -> None:
+def test_every_application_is_recorded(desk: Any) -> None:
     desk.obeyed()
     data = os.read(desk.records.read_fd, 65536)
     start, go = [unpack(data[at : at + RECORD_BYTES]) for at in range(0, len(data), RECORD_BYTES)]
@@ -174,14 +99,14 @@ def test_every_application_is_recorded(desk: Desk) -> None:
     assert go.captured_ns <= go.handed_ns <= go.applied_ns
 
 
-def test_records_that_nobody_reads_do_not_stop_the_guard(desk: Desk) -> None:
+def test_records_that_nobody_reads_do_not_stop_the_guard(desk: Any) -> None:
     for _ in range(1100):
         desk.command()
         time.sleep(0.0005)
     desk.obeyed()
 
 
-def test_an_actuator_that_breaks_still_leaves_the_others_safe(tmp_path: Path) -> None:
+def test_an_actuator_that_breaks_still_leaves_the_others_safe(make_desk: MakeDesk, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(
         "import msgspec\n"
         "class Fragile:\n"
@@ -192,26 +117,20 @@ def test_an_actuator_that_breaks_still_leaves_the_others_safe(tmp_path: Path) ->
         "        if application.action == 'go': raise OSError('wire broke')\n"
         "    def close(self): pass\n"
     )
-    desk = Desk(tmp_path, {"path": "applied.txt"}, {"kind": "own.py:Fragile"})
-    try:
-        desk.until(desk.lines)
-        desk.command()
-        assert desk.process.wait(WAIT_S) != 0
-        assert [(line.action, line.safe) for line in desk.lines()] == [("stop", True), ("go", False), ("stop", True)]
-    finally:
-        desk.close()
+    desk = make_desk({"path": "applied.txt"}, {"kind": "own.py:Fragile"}, wait=False)
+    desk.until(desk.lines)
+    desk.command()
+    assert desk.process.wait(WAIT_S) != 0
+    assert [(line.action, line.safe) for line in desk.lines()] == [("stop", True), ("go", False), ("stop", True)]
 
 
-def test_an_actuator_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, {"kind": "led", "pin": 17, "values": {"stop": 0}})
-    try:
-        desk.line.settimeout(WAIT_S)
-        news = msgspec.json.decode(desk.line.recv(65536), type=News)
-        assert isinstance(news, Failed)
-        assert news.error == "BadConfigError"
-        assert "'go'" in news.problem
-    finally:
-        desk.close()
+def test_an_actuator_that_cannot_be_made_is_reported(make_desk: MakeDesk) -> None:
+    desk = make_desk({"kind": "led", "pin": 17, "values": {"stop": 0}}, wait=False)
+    desk.line.settimeout(WAIT_S)
+    news = msgspec.json.decode(desk.line.recv(65536), type=News)
+    assert isinstance(news, Failed)
+    assert news.error == "BadConfigError"
+    assert "'go'" in news.problem
 
 
 def test_the_guard_loads_neither_numpy_nor_a_picture_library() -> None:

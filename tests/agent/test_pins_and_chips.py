@@ -67,7 +67,7 @@ def test_chips_are_woken_and_read_as_their_manuals_say(tmp_path: Path) -> None:
         Value(name="counts", address=0x68, register=0x3B, signed=False, order="little"),
     )
     setup = (Setting(address=0x68, register=0x6B, value=7),)
-    sensor = I2c(I2c.Options(bus=bus, values=values, setup=setup, period_s=0.001))
+    sensor = I2c(I2c.Options(path=bus, values=values, setup=setup, period_s=0.001))
     sensor.open()
     assert next_row(sensor) == [1.0 - 600 / 256, 40000.0]
     sensor.close()
@@ -78,14 +78,14 @@ def test_a_chip_or_a_bus_that_is_not_there_is_named(tmp_path: Path) -> None:
     short = tmp_path / "bus"
     short.write_bytes(bytes(0x48 * REGISTERS))
     values = (Value(name="celsius", address=0x48, register=0),)
-    sensor = I2c(I2c.Options(bus=short, values=values, period_s=0.001))
+    sensor = I2c(I2c.Options(path=short, values=values, period_s=0.001))
     sensor.open()
     with pytest.raises(SourceError, match="chip at 0x48"):
         next_row(sensor)
     sensor.close()
     pytest.importorskip("smbus2", reason="needs smbus2")
     with pytest.raises(SourceError, match="I2C bus"):
-        I2c(I2c.Options(bus=tmp_path / "i2c-9", values=values)).open()
+        I2c(I2c.Options(path=tmp_path / "i2c-9", values=values)).open()
 
 
 def limits(**options: object) -> Limits:

@@ -163,7 +163,7 @@ def shot(height: int, width: int, value: int = 9) -> Picture:
 def test_every_loop_hears_of_every_frame_and_one_of_them_is_to_act() -> None:
     desk = Desk(CONTRACT)
     desk.press.publish(shot(6, 8))
-    desk.press.act(Act(epoch=2, active=1, contract=CONTRACT))
+    desk.press.act(Act(epoch=2, active=1, contract=CONTRACT, fps=30))
     desk.press.publish(shot(6, 8))
     for loop in (0, 1):
         assert [(p.frame, p.epoch, p.active, p.captured_ns) for p in desk.seen(loop)] == [(1, 1, 0, 5), (2, 2, 1, 5)]
@@ -181,7 +181,9 @@ def test_a_picture_of_another_size_is_brought_to_the_models() -> None:
 
 def test_after_a_switch_frames_have_the_new_models_size() -> None:
     desk = Desk(CONTRACT)
-    desk.press.act(Act(epoch=2, active=1, contract=ImageInput(width=16, height=12, colour="RGB", layout="NHWC")))
+    desk.press.act(
+        Act(epoch=2, active=1, contract=ImageInput(width=16, height=12, colour="RGB", layout="NHWC"), fps=30)
+    )
     desk.press.publish(shot(6, 8))
     seen = desk.seen(1)[0]
     frame = desk.reader.claim(seen.slot, seen.frame)

@@ -1,8 +1,10 @@
 """The API over its real socket: publishing, what it refuses, and what comes back as an error."""
 
 import contextlib
+import dataclasses
 import datetime
 import hashlib
+import random
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -27,6 +29,11 @@ from edge.errors import (
     TrustError,
 )
 from edge.messages import Desired
+from edge_agent.disk import RealDisk, sha256_of
+from edge_agent.update.delta import apply_delta
+from edge_agent.update.download import Download
+from edge_agent.update.folder_remote import FolderRemote
+from edge_agent.update.trust import Trust
 from fleet import artifacts
 from fleet.answers import Problem
 from fleet.api import ROUTES, make_api
@@ -34,11 +41,14 @@ from fleet.client import FleetClient
 from fleet.control import Control, Urls
 from fleet.control_process import listen
 from fleet.control_store import ControlStore
+from fleet.deltas import NewDelta
 from fleet.initialise import init_fleet
 from fleet.plan import Plan
 from fleet.ports import socket_address
 from fleet.registry import Registry
+from fleet.repository import signed_deltas
 from fleet.rollout_state import RolloutState
+from fleet.served import find_served
 from fleet.signing import NewBundle, Publisher
 from fleet.views import DeviceView, FleetView
 
@@ -189,6 +199,82 @@ def signed(served: Served, new: NewBundle) -> bytes:
     data = publisher.add(served.control.repository.targets_json, new, datetime.datetime.now(datetime.UTC))
     assert data is not None
     return data
+
+
+# --- differences -------------------------------------------------------------------------------
+
+
+def heavy(seed: int) -> bytes:
+    """Weights of 30 kB, of which a seed decides 300 bytes."""
+    return random.Random(0).randbytes(30_000) + random.Random(seed).randbytes(300)
+
+
+def test_a_published_version_comes_with_the_shorter_ways_from_the_two_before_it(
+    served: Served, make_bundle: Any
+) -> None:
+    pytest.importorskip("bsdiff4", reason="bsdiff4 is not installed: it comes with edgewright[fleet]")
+    for version in (1, 2, 3, 4):
+        bundle = make_bundle(version=version, model=heavy(version))
+        new = served.client.publish(bundle, served.fleet.keys)
+    assert [delta.from_version for delta in new.deltas] == [3, 2]
+    deltas = signed_deltas(served.control.repository.targets)
+    assert {path for path in deltas if "-4." in path} == {"stop-go/stop-go-3-4.delta", "stop-go/stop-go-2-4.delta"}
+    for path, delta in deltas.items():
+        assert (served.fleet.folder.artifacts / path).stat().st_size == delta.size_bytes < new.size_bytes / 2
+        assert find_served(served.fleet.folder, f"artifacts/{path}")
+    assert [item.version for item in served.client.status().bundles] == [1, 2, 3, 4]
+    assert list(served.fleet.folder.incoming.iterdir()) == []
+    served.client.revoke("stop-go", 2, served.fleet.keys)  # targets with differences can be signed on
+
+
+def test_a_device_makes_the_new_bundle_out_of_the_old_one_and_the_published_difference(
+    served: Served, make_bundle: Any, tmp_path: Path
+) -> None:
+    pytest.importorskip("bsdiff4", reason="bsdiff4 is not installed: it comes with edgewright[fleet]")
+    old, new = make_bundle(model=heavy(1)), make_bundle(version=2, model=heavy(2))
+    first = served.client.publish(old, served.fleet.keys)
+    served.client.publish(new, served.fleet.keys)
+    disk, remote = RealDisk(), FolderRemote(served.fleet.folder.root)
+    root_json = (served.fleet.folder.metadata / "1.root.json").read_text()
+    trust = Trust(disk, tmp_path / "trust.json", root_json, remote)
+    record = trust.find("stop-go", 2, target="x86-64", agent="0.1.0", have=[first.sha256])
+    assert record.delta is not None
+    assert record.delta.size_bytes < record.size_bytes / 10
+    delta, part = tmp_path / "x.delta", tmp_path / "x.part"
+    Download(disk, remote, record.delta, delta, block_bytes=3000).attempt()
+    assert sha256_of(disk, delta) == record.delta.sha256
+    apply_delta(disk, old, delta, part, size_bytes=record.size_bytes, step_bytes=1000)
+    assert part.read_bytes() == new.read_bytes()
+
+
+def test_no_difference_is_made_where_it_would_be_long_or_lead_to_another_target(
+    served: Served, make_bundle: Any
+) -> None:
+    served.client.publish(make_bundle(model=random.Random(1).randbytes(30_000)), served.fleet.keys)
+    other = served.client.publish(make_bundle(version=2, model=random.Random(2).randbytes(30_000)), served.fleet.keys)
+    pi = served.client.publish(
+        make_bundle(version=3, target="raspberrypi4", model=random.Random(2).randbytes(30_000)), served.fleet.keys
+    )
+    assert (other.deltas, pi.deltas) == ((), ())
+
+
+def test_a_difference_is_not_made_from_a_bundle_that_is_not_what_was_signed(served: Served, make_bundle: Any) -> None:
+    pytest.importorskip("bsdiff4", reason="bsdiff4 is not installed: it comes with edgewright[fleet]")
+    served.client.publish(make_bundle(model=heavy(1)), served.fleet.keys)
+    place = served.fleet.folder.artifacts / "stop-go" / "stop-go-1.edge"
+    place.write_bytes(place.read_bytes()[:-1] + b"x")
+    with pytest.raises(TrustError, match="not what was signed"):
+        served.client.publish(make_bundle(version=2, model=heavy(2)), served.fleet.keys)
+
+
+def test_a_difference_that_was_never_uploaded_or_is_replaced_is_refused(served: Served, make_bundle: Any) -> None:
+    served.client.publish(make_bundle(), served.fleet.keys)
+    new = served.client.publish(make_bundle(version=2), served.fleet.keys)
+    third = dataclasses.replace(new, version=3, sha256="a" * 64, deltas=(NewDelta(1, "b" * 64, b"never sent"),))
+    assert served.raw.post("/api/targets", content=signed(served, third)).status_code == 404
+    assert served.raw.put(f"/api/deltas/{'a' * 64}", content=b"others").status_code == 400
+    assert served.raw.put("/api/deltas/..", content=b"others").status_code == 404
+    assert served.raw.get("/api/bundles/stop-go/9").status_code == 404
 
 
 def test_targets_that_name_a_bundle_never_uploaded_are_refused(served: Served) -> None:

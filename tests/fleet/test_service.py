@@ -343,7 +343,7 @@ def test_when_the_service_is_killed_its_children_end_and_it_starts_again_where_i
         children = children_of(running.process.pid)
         running.process.kill()
         running.process.wait()
-    assert len(children) == 4
+    assert len(children) == 5
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "the children to end")
     again = start(tmp_path / "dir", tmp_path / "keys")
     with FleetClient.local(tmp_path / "dir") as client:

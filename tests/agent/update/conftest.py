@@ -17,10 +17,17 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
 
 from edge.bundle import Baseline, Golden, pack
+from edge.chunks import Chunk
+from edge.chunks import pack as pack_chunk
+from edge.errors import TrustError
 from edge.manifest import Manifest, Provenance, Quality, TensorInput, TensorSpec, Tolerance, Variant
+from edge.messages import ChunkRequest, Wish
 from edge.statistics import SCORE_EDGES
+from edge_agent.update.chunk_remote import ChunkRemote
+from edge_agent.update.folder_remote import FolderRemote
 from edge_agent.update.refusal import refusal
 from edge_agent.update.remote import Answer
+from edge_agent.update.steps import LocalWish
 
 TARGET = "x86-64"
 
@@ -53,6 +60,19 @@ class Repository:
             len(data), {"sha256": hashlib.sha256(data).hexdigest()}, path, {"custom": signed}
         )
         self.files[f"artifacts/{path}"] = data
+        self.sign()
+
+    def publish_delta(
+        self, model: str, start: int, end: int, old: bytes, new: bytes, delta: bytes, /, **custom: Any
+    ) -> None:
+        path = f"{model}/{model}-{start}-{end}.delta"
+        about = {"from_sha256": hashlib.sha256(old).hexdigest(), "to_sha256": hashlib.sha256(new).hexdigest()}
+        base = {"model": model, "version": end, "target": TARGET, "min_agent": "0.1.0", "floor": 0}
+        signed = base | {"from_version": start} | about | custom
+        self.targets.targets[path] = TargetFile(
+            len(delta), {"sha256": hashlib.sha256(delta).hexdigest()}, path, {"custom": signed}
+        )
+        self.files[f"artifacts/{path}"] = delta
         self.sign()
 
     def sign(self, *, days: float = 7, by: dict[str, CryptoSigner] | None = None) -> None:
@@ -202,3 +222,139 @@ def http_shelf(repository: Repository) -> Iterator[HttpShelf]:
     yield shelf
     shelf.server.shutdown()
     shelf.server.server_close()
+
+
+# --- the same update over every way -----------------------------------------------------------------
+
+
+class Way:
+    """One way from the fleet to the device, which may be cut once. What is fetched is version 2 of `light`."""
+
+    fetched = "artifacts/light/light-2.edge"
+    """The file whose bytes count."""
+    slack_bytes = 0
+    """By how much less than a block may be sent again, besides what a device asks for ahead."""
+
+    def __init__(self, repository: Repository, folder: Path) -> None:
+        self.repository, self.folder = repository, folder
+        self.sent_bytes = 0
+        self.cut_at: int | None = None
+
+    @property
+    def remote(self) -> Any:
+        """What the device is given."""
+        return self
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.repository.files[self.fetched])
+
+    def publish(self, old: bytes, new: bytes, delta: bytes) -> None:  # noqa: ARG002
+        self.repository.publish("light", 1, old)
+        self.repository.publish("light", 2, new)
+
+    def wish(self, version: int) -> Wish:
+        return Wish(version=version, order=version)
+
+    def take(self, path: str, piece: bytes) -> bytes:
+        """Count a piece on its way, or break the line."""
+        if path == self.fetched:
+            if self.cut_at is not None and self.sent_bytes >= self.cut_at:
+                self.cut_at = None
+                raise refusal("NETWORK", "the line broke")
+            self.sent_bytes += len(piece)
+        return piece
+
+
+class HttpWay(Way):
+    """Over HTTP: a `Remote` in memory, a piece at a time."""
+
+    slack_bytes = 1000
+
+    @contextmanager
+    def get(self, path: str, *, start: int = 0, etag: str = "") -> Iterator[Answer]:
+        with Shelf(self.repository.files).get(path, start=start, etag=etag) as answer:
+            pieces = (self.take(path, piece) for piece in answer.pieces)
+            yield Answer(answer.status, answer.start, answer.etag, pieces)
+
+
+class DeltaWay(HttpWay):
+    """Over HTTP, by a difference."""
+
+    fetched = "artifacts/light/light-1-2.delta"
+
+    def publish(self, old: bytes, new: bytes, delta: bytes) -> None:
+        super().publish(old, new, delta)
+        self.repository.publish_delta("light", 1, 2, old, new, delta)
+
+
+class MqttWay(Way):
+    """Over MQTT: the real `ChunkRemote`, with a fleet at the other end of a line in memory."""
+
+    def __init__(self, repository: Repository, folder: Path) -> None:
+        super().__init__(repository, folder)
+        self.connected = True
+
+    @property
+    def remote(self) -> Any:
+        made = ChunkRemote(self, ahead_bytes=BLOCK_BYTES // 3, timeout_s=0.03)
+        self.hear, self.connected = made.heard, True
+        return made
+
+    def ask(self, request: ChunkRequest) -> None:
+        data = self.repository.files.get(request.path)
+        if data is None:
+            self.hear(pack_chunk(Chunk(request.id, 404, 0, 0, "")))
+            return
+        piece = data[request.offset : request.offset + request.size_bytes]
+        try:
+            self.take(request.path, piece)
+        except TrustError:
+            return  # lost on the way
+        self.hear(pack_chunk(Chunk(request.id, 206, request.offset, len(data), "e", piece)))
+
+
+class FolderWay(Way):
+    """From a folder: the real `FolderRemote`, its pieces counted."""
+
+    slack_bytes = 0
+
+    def __init__(self, repository: Repository, folder: Path) -> None:
+        super().__init__(repository, folder)
+        self.down = Shelf({})
+        self.down.down = True
+
+    @property
+    def remote(self) -> Any:
+        return self.down  # no network
+
+    def publish(self, old: bytes, new: bytes, delta: bytes) -> None:
+        super().publish(old, new, delta)
+        self.write()
+
+    def write(self) -> None:
+        for name, data in self.repository.files.items():
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.folder / name).write_bytes(data)
+
+    def wish(self, version: int) -> Wish:
+        return LocalWish(version=version, folder=str(self.folder))
+
+
+WAYS: dict[str, type[Way]] = {"http": HttpWay, "mqtt": MqttWay, "folder": FolderWay, "delta": DeltaWay}
+BLOCK_BYTES = 3072
+
+
+@pytest.fixture(params=list(WAYS))
+def way(request: pytest.FixtureRequest, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Way:
+    """Each way in turn."""
+    made = WAYS[request.param](repository, tmp_path / "stick")
+    real = FolderRemote._pieces  # counts, and breaks, what is read of a folder
+
+    def counted(remote: FolderRemote, descriptor: int, start: int, path: str) -> Iterator[bytes]:
+        whole = b"".join(real(remote, descriptor, start, path))
+        for at in range(0, len(whole), 500):
+            yield made.take(path, whole[at : at + 500])
+
+    monkeypatch.setattr(FolderRemote, "_pieces", counted)
+    return made

@@ -16,11 +16,25 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.enrolment import Enrolment, write_enrolment
-from edge.messages import Ack, Batch, Body, Desired, EventRow, Presence, Reported, UpdateStatus, WindowRow, Wish, encode
+from edge.chunks import Chunk, pack
+from edge.enrolment import Enrolment, read_enrolment, write_enrolment
+from edge.messages import (
+    Ack,
+    Batch,
+    Body,
+    ChunkRequest,
+    Desired,
+    EventRow,
+    Presence,
+    Reported,
+    UpdateStatus,
+    WindowRow,
+    Wish,
+    encode,
+)
 from edge.mqtt import MqttClient
 from edge.topics import UP_KINDS, all_up, down, parse
-from edge_agent.control import Done, Fault, Health, News, Request, Retire, Revert, Stage, Switch
+from edge_agent.control import Done, Fault, Health, News, Notice, Request, Retire, Revert, Stage, Switch
 from edge_agent.records import Applied, Decided
 from edge_agent.update.boot import choose_bundle
 from edge_agent.uplink.spec import UplinkSpec, UplinkStatus, status_path
@@ -65,6 +79,11 @@ class Fleet:
 
     def __init__(self, url: str) -> None:
         self.acknowledges = True
+        self.files: dict[str, bytes] = {}
+        """What is served over MQTT."""
+        self.asked: list[ChunkRequest] = []
+        self.before_chunk: Callable[[ChunkRequest], bool] = lambda _request: True
+        """False: there is no answer."""
         self.rows: dict[tuple[str, int], Any] = {}
         self.times: dict[tuple[str, int], int] = {}
         self.reported: list[Reported] = []
@@ -85,6 +104,8 @@ class Fleet:
                 self.reported.append(msgspec.json.decode(payload, type=Reported))
             case "update":
                 self.statuses.append(msgspec.json.decode(payload, type=UpdateStatus))
+            case "ota/req":
+                self._serve(msgspec.json.decode(payload, type=ChunkRequest))
             case "presence":
                 self.presences.append(msgspec.json.decode(payload, type=Presence))
 
@@ -96,6 +117,15 @@ class Fleet:
         if self.acknowledges:
             ack = Ack(outbox_id=batch.outbox_id, first_seq=batch.first_seq, last_seq=batch.last_seq)
             self.client.publish(down("home", "car-1", "ack"), encode(ack))
+
+    def _serve(self, request: ChunkRequest) -> None:
+        self.asked.append(request)
+        if not self.before_chunk(request):
+            return
+        data = self.files.get(request.path)
+        piece = (data or b"")[request.offset : request.offset + request.size_bytes]
+        chunk = Chunk(request.id, 404 if data is None else 206, request.offset, len(data or b""), "e", piece)
+        self.client.publish(down("home", "car-1", "ota/chunk"), pack(chunk), qos=0)
 
     def wish(self, version: int, order: int) -> None:
         desired = Desired(models={"light": Wish(version=version, order=order)})
@@ -303,6 +333,34 @@ def test_a_version_whose_loop_crashes_on_probation_is_reverted_and_reported(
     until(lambda: [event for event in fleet.bodies(EventRow) if event.kind == "fault"])
 
 
+def test_an_uplink_that_reaches_only_the_broker_and_is_killed_in_the_middle_fetches_at_most_a_block_again(
+    tmp_path: Path, fleet: Fleet, enrol: str, published: Any
+) -> None:
+    shut = msgspec.structs.replace(read_enrolment(Path(enrol)), http_url="http://127.0.0.1:9")
+    write_enrolment(Path(enrol), shut)
+    supervisor = Supervisor(tmp_path, enrol=enrol, probation_s=0.5, quiet_s=8.0, window_s=0.3, block_kib=16)
+    fleet.files = published.files
+    path, killed = "artifacts/light/light-1.edge", list[int]()
+
+    def kill_twice(request: ChunkRequest) -> bool:
+        if request.path == path and request.offset > 12_000 * (len(killed) + 1) and len(killed) < 2:
+            killed.append(request.offset)
+            supervisor.process.send_signal(signal.SIGKILL)
+        return supervisor.process.poll() is None
+
+    fleet.before_chunk = kill_twice
+    fleet.wish(1, 1)
+    for number in (1, 2):
+        until(lambda number=number: len(killed) == number, lambda: fleet.asked)
+        supervisor.end()
+        supervisor.start()
+    until(lambda: fleet.model == (1, "COMMITTED"), lambda: (fleet.statuses, fleet.asked))
+    supervisor.kill()
+    size = len(published.files[path])
+    asked = sum(min(r.size_bytes, size - r.offset) for r in fleet.asked if r.path == path)
+    assert asked - size <= 2 * 16 * 1024
+
+
 @pytest.mark.parametrize("when", [Stage, Switch, "PROBATION", "DOWNLOADING"])
 def test_an_uplink_killed_twice_in_the_middle_of_an_update_completes_it(
     supervisor: Supervisor, fleet: Fleet, published: Any, http_shelf: Any, when: Any
@@ -407,6 +465,12 @@ def test_presence_tells_a_late_will_from_a_new_session(supervisor: Supervisor, f
     supervisor.process.terminate()
     supervisor.end()
     until(lambda: not fleet.presences[-1].online)
+
+
+def test_what_the_supervisor_notices_becomes_an_event(supervisor: Supervisor, fleet: Fleet) -> None:
+    until(lambda: fleet.presences and fleet.presences[-1].online)
+    supervisor.say(Notice(kind="heat", text="fewer frames: 77.0 °C"))
+    until(lambda: any((row.kind, row.text) == ("heat", "fewer frames: 77.0 °C") for row in fleet.bodies(EventRow)))
 
 
 def test_an_unreadable_wish_is_an_event_and_nothing_else(supervisor: Supervisor, fleet: Fleet) -> None:
