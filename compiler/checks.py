@@ -1,7 +1,8 @@
-"""What is refused or warned of before time is spent on it; pure but for reading a target's facts."""
+"""What is refused or warned of before time is spent on it; it reads a target's facts and looks for its compiler."""
 
 from compiler.load.source import SourceModel
 from compiler.measure import Scores
+from compiler.placement.vela import find_vela
 from compiler.split import LEAST_REPORT, Split, needed_samples
 from compiler.subject import Subject
 from edge.errors import BadDataError, BadModelError, TargetUnsupportedError
@@ -18,15 +19,18 @@ def compilable_target(name: str) -> Target:
 
     Raises:
         UnknownTargetError: no such target.
-        TargetUnsupportedError: its models need an NPU compiler.
+        TargetUnsupportedError: its models need a compiler that this release does not call.
+        MissingExtraError: the NPU's compiler is not installed.
 
     """
     target = load_target(name)
-    if not target.supported or not target.runtimes:
+    if target.supported and target.npu_compiler == "vela":
+        find_vela()
+    elif not target.supported or not target.runtimes:
         where = f"its NPU ({target.npu})" if target.npu else "what no runtime of ours drives"
         raise TargetUnsupportedError(
             f"{target.name} runs models on {where}, and this release cannot compile for it",
-            remedy="choose a target whose CPU runs the model; `edge targets` lists them",
+            remedy="choose a target that `edge targets` says it compiles for",
         )
     return target
 

@@ -30,6 +30,7 @@ def compile_command(
     max_drop: str | None = None,
     max_ms: float | None = None,
     accept_unproven: Flag = False,
+    no_fallback: Flag = False,
     task: TaskName | None = None,
     metric: MetricName | None = None,
     golden_from_data: Flag = False,
@@ -69,6 +70,8 @@ def compile_command(
         Time that one inference may take on the target, in ms: the upper end of the prediction is held against it.
     accept_unproven
         Pack what cannot be proven, with the word `unproven` in the manifest.
+    no_fallback
+        Refuse an operator on the CPU beside an NPU, or in float in an integer model, that no plan asked for.
     task
         classify, anomaly (labels are normal and anomaly) or regress (y are numbers); by default as the input contract
         says, else classify.
@@ -115,6 +118,7 @@ def compile_command(
         ),
         scope=Scope(effort=effort, cache=kept),
         golden_from_data=golden_from_data,
+        no_fallback=no_fallback,
     )
 
     def warn(text: str) -> None:

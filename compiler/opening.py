@@ -33,6 +33,8 @@ class Request:
     budget: Budget = field(default_factory=Budget)
     scope: Scope = field(default_factory=Scope)
     golden_from_data: bool = False
+    no_fallback: bool = False
+    """Refuse operators on a CPU beside an NPU, or in float, that no plan asked for."""
 
 
 def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from compiler.budget import Budget, Judgement
+from compiler.candidate import Candidate
 from compiler.load.source import SourceModel
 from compiler.measure import Measured
 from compiler.split import Split
 from compiler.subject import Subject
 from edge.bundle import Baseline, Golden, pack
 from edge.errors import BadArgumentError, FileMissingError
-from edge.manifest import Manifest, Provenance, Tolerance, Variant
+from edge.manifest import Manifest, Provenance, Tolerance
 from edge.topics import is_id
 
 TOOLS = (
@@ -41,13 +42,17 @@ def describe(
     subject: Subject,
     *,
     main: Measured,
-    variants: tuple[Variant, ...],
+    packed: Sequence[Candidate],
+    tools: Mapping[str, str],
     judgement: Judgement,
     score_edges: tuple[float, ...],
     tolerance: Tolerance,
     recipe: Mapping[str, str],
 ) -> Manifest:
-    """Fill in the manifest; nothing in it changes from run to run or from folder to folder."""
+    """Fill in the manifest; nothing in it changes from run to run or from folder to folder.
+
+    `main` is what was measured, `packed` what the bundle holds; `tools` are those beside our own that made it.
+    """
     return Manifest(
         name=bundle_name(order, subject.model),
         version=order.version,
@@ -56,14 +61,14 @@ def describe(
         task=subject.task,
         score_edges=score_edges,
         input=subject.contract,
-        variants=variants,
+        variants=tuple(one.variant for one in packed),
         quality=replace(main.quality, verdict=judgement.verdict),
         latency=() if main.predicted is None else (main.predicted,),
         golden=tolerance,
         provenance=Provenance(
             source_sha256=subject.model.sha256,
             data_sha256=subject.samples.sha256,
-            tools=tool_versions(),
+            tools=tool_versions() | dict(tools),
             recipe=dict(recipe),
         ),
     )
@@ -82,11 +87,11 @@ def recipe_of(calibrated: Subject, parts: Split, budget: Budget, *, golden_from_
 
 
 def pack_bundle(
-    order: Order, manifest: Manifest, taken: Sequence[Measured], golden: Golden, baseline: Baseline
+    order: Order, manifest: Manifest, packed: Sequence[Candidate], golden: Golden, baseline: Baseline
 ) -> Path:
     """Write the bundle; `pack` opens it as a stranger would before it lets it stand."""
     path = order.output or Path(f"{manifest.name}-{manifest.version}.edge")
-    files = {one.candidate.variant.file: one.candidate.data for one in taken}
+    files = {one.variant.file: one.data for one in packed}
     return pack(path, manifest, files=files, golden=golden, baseline=baseline)
 
 

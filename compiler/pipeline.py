@@ -1,4 +1,4 @@
-"""Model -> bundle: load -> split -> search on select -> choose -> prove on report -> judge -> verify -> pack."""
+"""Model -> bundle: load, split, search on select, choose, place, prove on report, judge, verify, pack."""
 
 import time
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from compiler.likeness import judge_likeness
 from compiler.measure import Predictor, measuring, no_prediction, real_inputs, run_reference, score, statistics_of
 from compiler.opening import Request, open_subject
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
+from compiler.placement.place import stand_in
+from compiler.placement.settle import settle
 from compiler.prove import prove_quality
 from compiler.report import write_report
 from compiler.result import Compiled
@@ -39,6 +41,8 @@ def compile_model(
     started = time.monotonic()
     check_order(request.order)
     target = compilable_target(request.order.target)
+    here = stand_in(target)
+    predict_here = predict if here is target else no_prediction  # no prediction knows an NPU
     subject, resolved = open_subject(request, stage)
     parts = split(subject.samples.digests)
     warnings = judge_split(parts)
@@ -58,15 +62,18 @@ def compile_model(
         select,
         calibration=lambda: real_inputs(calibrate.usual()),
         calibrated=calibrate.usual().samples.digests,
-        target=target,
+        target=here,
         scope=request.scope,
-        measure=measuring(select, reference=reference, yardstick=yardstick, predict=predict, stage=stage),
-        fine=lambda one: not objection(one, target, request.budget, report_samples=len(parts.report)),
+        measure=measuring(select, reference=reference, yardstick=yardstick, predict=predict_here, stage=stage),
+        fine=lambda one: not objection(one, here, request.budget, report_samples=len(parts.report)),
         stage=stage,
     )
-    choice = choose(found.measured, target, request.budget, report_samples=len(parts.report))
+    choice = choose(found.measured, here, request.budget, report_samples=len(parts.report))
+    settled = settle(found.measured, choice, target, no_fallback=request.no_fallback)
+    for trap in settled.traps:
+        warn(trap)
 
-    proved = prove_quality(report, found.measured, choice, yardstick=yardstick, stage=stage)
+    proved = prove_quality(report, settled.measured, choice, yardstick=yardstick, stage=stage)
     taken = [proved[index] for index in choice.taken]
     judgement = judge(taken[0], request.budget)
     for doubt in insist(judgement, request.budget, list(proved.finalists.values())):
@@ -79,17 +86,19 @@ def compile_model(
     baseline, edges = make_baseline(
         taken[0].scores, subject, select=reference, statistics=statistics_of(report), axis=axis
     )
+    packed = settled.packed([one.candidate for one in taken])
     manifest = describe(
         request.order,
         subject,
         main=taken[0],
-        variants=tuple(one.candidate.variant for one in taken),
+        packed=packed,
+        tools=settled.tools,
         judgement=judgement,
         score_edges=edges,
         tolerance=golden.tolerance,
         recipe=recipe_of(calibrate.usual(), parts, request.budget, golden_from_data=request.golden_from_data),
     )
-    bundle = pack_bundle(request.order, manifest, taken, golden.golden, baseline)
+    bundle = pack_bundle(request.order, manifest, packed, golden.golden, baseline)
     compiled = Compiled(
         bundle=bundle,
         size_bytes=bundle.stat().st_size,
@@ -99,12 +108,13 @@ def compile_model(
         report_part=report.samples,
         split=parts,
         reference=proved.reference,
-        measured=tuple(proved.finalists.get(index, one) for index, one in enumerate(found.measured)),
+        measured=tuple(proved.finalists.get(index, one) for index, one in enumerate(settled.measured)),
         skipped=found.skipped,
-        choice=choice,
+        choice=settled.choice,
         judgement=judgement,
+        placement=settled.placement,
         verified=golden.results,
-        warnings=warnings,
+        warnings=warnings + settled.traps,
         seconds=time.monotonic() - started,
     )
     write_report(compiled)

@@ -11,6 +11,7 @@ from compiler.contract import Resolved
 from compiler.dataset import Samples
 from compiler.evaluate import Evaluation
 from compiler.measure import Measured, Scores
+from compiler.placement.settle import Placement
 from compiler.split import Split
 from compiler.verify import Verified
 from edge.manifest import Manifest
@@ -38,6 +39,8 @@ class Compiled:
     skipped: tuple[Skipped, ...]
     choice: Choice
     judgement: Judgement
+    placement: Placement
+    """Where each operator of the main variant runs."""
     verified: tuple[Verified, ...]
     warnings: tuple[str, ...]
     seconds: float
@@ -73,7 +76,7 @@ def to_json(compiled: Compiled) -> Json:
     main = compiled.main
     return {
         "bundle": str(compiled.bundle),
-        "chosen": {"runtime": main.candidate.runtime, "dtype": main.candidate.dtype},
+        "chosen": {"runtime": compiled.manifest.variants[0].runtime, "dtype": main.candidate.dtype},
         "task": compiled.manifest.task,
         "contract": {
             "verdict": compiled.judgement.verdict,

@@ -17,6 +17,7 @@ from edge.target import Target
 
 _INTEGER_NODES = ("QLinear", "QGemm", "ConvInteger", "MatMulInteger", "DynamicQuantize")
 Why = tuple[Cause, str]
+_EMULATED: Why = "planned", "onnxruntime has no 16-bit kernels: it computes in float on values rounded to 16 bits"
 
 
 def read_onnx(content: bytes, target: Target, *, kept_float: AbstractSet[str] = frozenset()) -> Ledger:
@@ -65,7 +66,7 @@ def _why(graph: "_Nodes", node: Any, whole: bool, kept_float: AbstractSet[str]) 
     if not graph.is_float(node):
         return "wanted", "computes shapes or indices"
     if graph.in_integers(node):
-        return "wanted", "computes in integers"
+        return _EMULATED if graph.is_emulated(node) else ("wanted", "computes in integers")
     if whole:
         return "planned", "the variant is float"
     if kept_float & {node.op_type, node.name}:
@@ -108,6 +109,14 @@ class _Nodes:
         if not self.in_integers(node) or not self.is_float(node):
             found = self._dtype(node.output[0])
             return "float32" if found == "unknown" else found
+        return "float32" if self.is_emulated(node) else self._integer(node)
+
+    def is_emulated(self, node: Any) -> bool:  # noqa: ANN401
+        """Whether it is written in 16-bit integers, for which onnxruntime's CPU kernels are float ones."""
+        return self.in_integers(node) and self.is_float(node) and self._integer(node) in {"int16", "uint16"}
+
+    def _integer(self, node: Any) -> str:  # noqa: ANN401
+        """Type of the integers that its first computed input comes from."""
         return next(
             (self._dtype(self._maker[name].input[0]) for name in node.input if name in self._maker),
             self._dtype(node.output[0]),

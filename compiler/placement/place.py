@@ -49,7 +49,7 @@ def place(content: bytes, target: Target, *, move_input: bool) -> Placed:
     transpose it estimates 6 % fewer cycles for an Ethos-U85-256, and 24 % more for a U65-256.
 
     Args:
-        content: full-integer, as `compiler.quantize.tflite_int8.quantize_tflite` makes it.
+        content: full-integer, as a plan with precision int8 makes it.
         target: one with `npu_compiler` vela.
         move_input: whether the input may become NHWC. A picture's contract can say so, a tensor's cannot.
 
@@ -68,7 +68,9 @@ def place(content: bytes, target: Target, *, move_input: bool) -> Placed:
 
 
 def stand_in(target: Target) -> Target:
-    """Return the target as this machine stands in for it: the same models, computed by LiteRT."""
+    """Return the target as this machine stands in for it: an NPU's models computed by LiteRT, a CPU as it is."""
+    if target.npu_compiler is None:
+        return target
     return msgspec.structs.replace(target, runtimes=("litert",))
 
 

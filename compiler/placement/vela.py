@@ -58,8 +58,7 @@ def compile_for_npu(content: bytes, target: Target) -> NpuResult:
         problem = f"{target.name} has no Ethos-U that Vela could compile for"
         raise TargetUnsupportedError(problem, remedy="`edge targets` lists the ethos-u ones")
     before = read_tflite(content, target)
-    program = find_vela()
-    tool = f"ethos-u-vela {_say([program, '--version']).strip()}"
+    program, tool = find_vela(), vela_tool()
     run = _run(program, content, target)
     left = _left_on_cpu(read_graph(content), read_graph(run.content), read_refusals(run.said))
     return NpuResult(run.content, on_npu(before, left, tool="Vela"), read_summary(run.summary, tool=tool), tool)
@@ -74,6 +73,14 @@ def find_vela() -> str:
     if found is None:
         raise MissingExtraError("ethos-u-vela is not installed", remedy="pip install 'edgewright[ethos-u]'")
     return found
+
+
+def vela_tool() -> str:
+    """Name the program and its version.
+
+    Raises: MissingExtraError.
+    """
+    return f"ethos-u-vela {_say([find_vela(), '--version']).strip()}"
 
 
 def _run(program: str, content: bytes, target: Target) -> _Run:

@@ -5,7 +5,7 @@ step, and a detector finds nothing (ultralytics#13566). Behind integer layers a 
 and each input keeps the scale of its own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from compiler.observe.ranges import Range
 from compiler.quantize.layers import Layer, Network
@@ -19,17 +19,21 @@ _MOVES = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "
 
 def layers_to_split(network: Network, ranges: Mapping[str, Range]) -> tuple[str, ...]:
     """Name the concatenations before an output whose inputs differ in range, and what only moves them behind it."""
+    found = (path for path in joins_at_outputs(network) if _differ(path[0], ranges))
+    return tuple(dict.fromkeys(layer.name for path in found for layer in path))
+
+
+def joins_at_outputs(network: Network) -> Iterator[tuple[Layer, ...]]:
+    """Yield each concatenation before an output, first, with what only moves it behind it."""
     makers = {name: layer for layer in network.layers for name in layer.outputs}
-    found: dict[str, None] = {}
     for output in network.outputs:
         path: list[Layer] = []
         maker = makers.get(output)
         while maker is not None and maker.op in _MOVES and maker.inputs:
             path.append(maker)
             maker = makers.get(maker.inputs[0])
-        if maker is not None and maker.op in _JOINS and _differ(maker, ranges):
-            found |= dict.fromkeys(layer.name for layer in (maker, *path))
-    return tuple(found)
+        if maker is not None and maker.op in _JOINS:
+            yield (maker, *path)
 
 
 def _differ(layer: Layer, ranges: Mapping[str, Range]) -> bool:

@@ -115,7 +115,6 @@ def test_evaluating_the_bundle_finds_the_same_accuracy_again(compiled: Compiled,
     ("target", "error"),
     [
         ("raspberypi4", UnknownTargetError),
-        ("ethos-u55-128", TargetUnsupportedError),
         ("rk3588", TargetUnsupportedError),
     ],
 )

@@ -54,6 +54,15 @@ class MobileNetV2(nn.Module):
 
 
 def load() -> tuple[nn.Module, torch.Tensor]:
-    """Return the network with fixed random weights (for placement and bytes, not for accuracy) and an example."""
+    """Return the network with fixed random weights (for placement and bytes, not for accuracy) and an example.
+
+    Random pictures set the batch norms: without, activations shrink to nothing, and no int8 scale can hold them.
+    """
     torch.manual_seed(7)
-    return MobileNetV2().eval(), torch.zeros(1, 3, 96, 96)
+    network = MobileNetV2()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # a plain average of what is seen
+    with torch.no_grad():
+        network.train()(torch.rand(8, 3, 96, 96))
+    return network.eval(), torch.zeros(1, 3, 96, 96)

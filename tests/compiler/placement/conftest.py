@@ -5,16 +5,39 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Protocol
 
 import numpy as np
 import pytest
-from compiler.quantize.tflite_int8 import quantize_tflite
 
 from compiler.placement.vela import find_vela
+from compiler.plan import Plan
+from compiler.quantize.workbench import Workbench
 from edge.errors import MissingExtraError
+from edge.manifest import RuntimeName
 
 TESTS = Path(__file__).parents[1]
 SHARED = TESTS.parents[1] / ".." / "shared" / "data"
+
+
+class InInt8(Protocol):
+    """Quantize a float file for a runtime, by samples of this shape drawn at random."""
+
+    def __call__(self, content: bytes, runtime: RuntimeName, shape: tuple[int, ...]) -> bytes:
+        """Return the integer file."""
+
+
+@pytest.fixture(scope="session")
+def in_int8() -> InInt8:
+    """Our own quantizer, without any pass."""
+
+    def quantize(content: bytes, runtime: RuntimeName, shape: tuple[int, ...]) -> bytes:
+        rng = np.random.default_rng(0)
+        samples = [rng.random(shape, np.float32) for _ in range(4)]
+        plan = Plan(runtime, "int8")
+        return Workbench(content, plan.file_format, lambda: iter(samples)).make(plan).content
+
+    return quantize
 
 
 def load_module(path: Path) -> ModuleType:
@@ -44,14 +67,13 @@ def vela() -> str:
 
 
 @pytest.fixture(scope="session")
-def mobilenet() -> bytes:
+def mobilenet(in_int8: InInt8) -> bytes:
     """MobileNetV2, width .35, [1, 3, 96, 96] -> [1, 10], int8: a torch network with a mean over (2, 3)."""
     import litert_torch
 
     network, example = load_module(TESTS / "networks" / "mobilenetv2.py").load()
     content = bytes(litert_torch.convert(network, (example,)).model_content())
-    rng = np.random.default_rng(0)
-    return quantize_tflite(content, (rng.random((1, 3, 96, 96), np.float32) for _ in range(2)))
+    return in_int8(content, "litert", (1, 3, 96, 96))
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from compiler.quantize.onnx_int8 import quantize_onnx
 
-from compiler.load import load_model
 from compiler.placement.from_onnx import read_onnx
 from compiler.placement.from_tflite import read_tflite
 from compiler.placement.ledger import Ledger, Row, explain, on_npu, unexplained
@@ -74,17 +71,14 @@ def test_what_is_no_model_is_a_known_error(content: bytes) -> None:
                 read(content, PI4)
 
 
-def quantized(path: Path) -> bytes:
+@pytest.fixture(scope="module")
+def quantized(colour_model: Path, in_int8: Callable[..., bytes]) -> bytes:
     """The colour network in 8 bits."""
-    source = load_model(str(path))
-    rng = np.random.default_rng(0)
-    samples = (rng.random((1, 3, 8, 8), np.float32) for _ in range(4))
-    return quantize_onnx(source.payload, input_name="x", samples=samples, unsigned_activations=False)
+    return in_int8(colour_model.read_bytes(), "onnxruntime", (1, 3, 8, 8))
 
 
-def test_a_quantized_onnx_model_computes_in_integers_between_its_two_conversions(colour_model: Path) -> None:
-    content = quantized(colour_model)
-    ledger = read_onnx(content, PI4)
+def test_a_quantized_onnx_model_computes_in_integers_between_its_two_conversions(quantized: bytes) -> None:
+    ledger = read_onnx(quantized, PI4)
     computing = [one for one in ledger.rows if "Linear" not in one.operator]
     assert {(one.dtype, one.cause) for one in computing} == {("int8", "wanted")}
     ends = [(one.reason, one.dtype) for one in ledger.rows if one.cause == "conversion"]
@@ -93,10 +87,10 @@ def test_a_quantized_onnx_model_computes_in_integers_between_its_two_conversions
     assert unexplained(ledger) == ()
 
 
-def test_a_node_that_fell_back_to_float_is_found_unless_the_recipe_kept_it(colour_model: Path) -> None:
+def test_a_node_that_fell_back_to_float_is_found_unless_the_recipe_kept_it(quantized: bytes) -> None:
     import onnx
 
-    model = onnx.load_model_from_string(quantized(colour_model))
+    model = onnx.load_model_from_string(quantized)
     relu = next(node for node in model.graph.node if node.op_type in {"Softmax", "GlobalAveragePool"})
     wrapped = onnx.helper.make_node("Sin", [relu.input[0]], ["sine"], name="wave")
     relu.input[0] = "sine"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 import pytest
-from compiler.quantize.tflite_int8 import quantize_tflite
 
 from compiler.load.tflite_file import open_interpreter
 from compiler.placement.layout import channels_last
@@ -42,12 +41,9 @@ def test_every_operator_of_the_mlperf_tiny_models_runs_on_the_npu(
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_network_that_we_quantized_runs_whole_on_the_npu_with_its_mean(
-    vela: str, shared_model: Read, name: str
+    vela: str, shared_model: Read, in_int8: Callable[..., bytes], name: str
 ) -> None:
-    rng = np.random.default_rng(0)
-    content = quantize_tflite(
-        shared_model("mlperf_tiny/ic01_resnet8_fp32"), (rng.random((1, 32, 32, 3), np.float32) for _ in range(2))
-    )
+    content = in_int8(shared_model("mlperf_tiny/ic01_resnet8_fp32"), "litert", (1, 32, 32, 3))
     ledger = place(content, load_target(name), move_input=True).ledger
     assert "MEAN" in {row.operator for row in ledger.rows}
     assert (ledger.npu_share, ledger.npu_mac_share) == (1, 1)
