@@ -1,4 +1,4 @@
-"""`edge compile` and `edge evaluate`: words in, results out; the work is in `pipeline.py` and `evaluate.py`."""
+"""`edge compile`, `edge evaluate` and `edge explain`: words in, results out; the work is done elsewhere."""
 
 from collections.abc import Callable
 from math import inf
@@ -163,6 +163,55 @@ def evaluate_command(bundle: Path, /, *, data: Path, label_column: str = "label"
 
     evaluation = evaluate_bundle(bundle, data, label_column=label_column, stage=console.progress)
     console.emit(evaluation_to_json(evaluation), json=json, text=lambda: summarize_evaluation(evaluation))
+
+
+def explain_command(
+    bundle: Path,
+    /,
+    *,
+    model: str,
+    data: Path,
+    label_column: str = "label",
+    effort: Effort = "normal",
+    calibration: Path | None = None,
+    cache: Path | None = None,
+    no_cache: Flag = False,
+    json: Flag = False,
+) -> None:
+    """Say which layers of a bundle's model int8 harms, why, and what each repair recovers and costs.
+
+    Parameters
+    ----------
+    bundle
+        The .edge file.
+    model
+        The trained model that it was compiled from.
+    data
+        Labelled samples, as for `edge compile`; the part that calibrates and the part that chooses are used.
+    label_column
+        Column of a .csv that holds the label.
+    effort
+        Which repairs to hold against each other, as for `edge compile`.
+    calibration
+        What a board of this kind measured, as for `edge compile`.
+    cache
+        Folder of what was built before; by default `edgewright` in the user's cache folder.
+    no_cache
+        Build everything anew, and keep nothing.
+    json
+        Print one JSON object.
+    """
+    from compiler.cache import Cache, default_folder
+    from compiler.explain.bundle import Question, explain_bundle
+    from compiler.explain.words import explanation_to_json, summarize_explanation
+    from compiler.search import Scope
+    from edge.bundle import open_bundle
+
+    scope = Scope(effort=effort, cache=Cache(None if no_cache else cache or default_folder()))
+    predict = predictor(open_bundle(bundle).manifest.target, calibration)
+    question = Question(bundle, model, data, label_column, scope)
+    told = explain_bundle(question, stage=console.progress, predict=predict)
+    console.emit(explanation_to_json(told), json=json, text=lambda: summarize_explanation(told))
 
 
 def positive_ms(value: float) -> float:
