@@ -1,5 +1,6 @@
 """The report: complete, and one file that opens without a network."""
 
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
@@ -11,6 +12,7 @@ import pytest
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
 from compiler.report import charts
+from compiler.report.card import make_card
 from compiler.result import Compiled
 from edge import console
 
@@ -105,3 +107,27 @@ def test_axes_have_a_few_round_ticks_inside(low: float, high: float) -> None:
     ticks = charts.Axis(low, high, 0, 100).ticks()
     assert 2 <= len(ticks) <= 7
     assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in ticks)
+
+
+def test_the_bill_of_materials_lies_beside_and_names_the_bundle(compiled: Compiled) -> None:
+    found = json.loads((compiled.report / "sbom.cdx.json").read_text("utf-8"))
+    digest = hashlib.sha256(compiled.bundle.read_bytes()).hexdigest()
+    assert found["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": digest}]
+
+
+def test_the_card_says_what_it_is_how_good_and_what_was_not_measured(compiled: Compiled) -> None:
+    card = (compiled.report / "card.md").read_text("utf-8")
+    assert card == make_card(compiled)
+    for heading in ("What it is", "Input", "Data", "Quality", "Latency", "Limits", "Provenance"):
+        assert f"\n## {heading}\n" in card
+    quality, provenance = compiled.manifest.quality, compiled.manifest.provenance
+    for said in (
+        f"{quality.agreement:.2%}",
+        f"**{quality.verdict}**",
+        provenance.source_sha256,
+        provenance.data_sha256,
+    ):
+        assert said in card
+    assert f"{len(compiled.split.calibrate)} samples set ranges" in card
+    assert "No board has timed it" in card
+    assert str(compiled.bundle.parent) not in card
