@@ -6,6 +6,7 @@ from collections.abc import Callable
 from compiler.budget import insist, judge
 from compiler.checks import compilable_target, judge_reference, judge_split
 from compiler.choose import choose
+from compiler.explain.layer_by_layer import look_at_layers
 from compiler.golden import channel_axis, make_baseline
 from compiler.likeness import judge_likeness
 from compiler.measure import Predictor, no_prediction, real_inputs, run_reference, score, statistics_of
@@ -90,11 +91,19 @@ def compile_model(
         tolerance=golden.tolerance,
         recipe=recipe_of(calibrate.usual(), parts, request.budget, golden_from_data=request.golden_from_data),
     )
+    with stage("looking at layers", None):
+        layers = look_at_layers(
+            found.measured,
+            taken[0].candidate.runtime,
+            lambda: real_inputs(calibrate.usual()),
+            effort=request.scope.effort,
+        )
     bundle = pack_bundle(request.order, manifest, taken, golden.golden, baseline)
     compiled = Compiled(
         bundle=bundle,
         size_bytes=bundle.stat().st_size,
         manifest=manifest,
+        request=request,
         target=target,
         resolved=resolved,
         report_part=report.samples,
@@ -105,6 +114,7 @@ def compile_model(
         choice=choice,
         judgement=judgement,
         verified=golden.results,
+        layers=layers,
         warnings=warnings,
         seconds=time.monotonic() - started,
     )

@@ -85,8 +85,8 @@ def explain_bundle(question: Question, *, stage: Stage, predict: Predictor = no_
     found = _search(question, manifest, calibrate, select, stage, predict)
     bare = next(one for one in found.measured if one.candidate.runtime == runtime and one.candidate.dtype == "int8")
     with stage("explaining layers", None):
-        builder = Builder(model, lambda: real_inputs(calibrate))
-        layers = explain_layers(builder, plain(_tried(found), runtime))
+        bench = Builder(model, lambda: real_inputs(calibrate)).bench(runtime)
+        layers = explain_layers(bench, plain(_tried(found), runtime))
     kept = {variant.sha256 for variant in manifest.variants}
     return Explanation(
         manifest=manifest,

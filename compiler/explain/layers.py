@@ -70,6 +70,16 @@ def rank_layers(
     return tuple(sorted(rows, key=lambda row: (row.alone_db, row.name)))
 
 
+def measured_db(value: float) -> float | None:
+    """Decibels of a row, or None: the ceiling stands for what was not measured or is exact."""
+    return value if value < CEILING_DB else None
+
+
+def short_name(name: str) -> str:
+    """Name a layer for a table: TFLite joins the paths of all that was fused into it."""
+    return "/".join(name.partition(";")[0].split("/")[-2:])
+
+
 def worst(rows: Sequence[LayerError], count: int) -> tuple[str, ...]:
     """Name the layers to keep in float first."""
     return tuple(row.name for row in rows[:count])

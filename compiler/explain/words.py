@@ -8,21 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from compiler.choose import sqnr_of
+from compiler.explain.advice import ADVICE
 from compiler.explain.bundle import Explanation, Repair
-from compiler.explain.layers import LayerError
-from compiler.quantize.error import CEILING_DB
+from compiler.explain.layers import LayerError, measured_db, short_name
+from compiler.result import layer_to_json
 from compiler.summary import render
 
 SHOWN = 20
-ADVICE = {
-    "none": "it is good enough in int8",
-    "unsupported operator": "it stays float: another operator would not",
-    "saturation": "ranges that clip less (minmax), or more calibration samples with large values",
-    "channel imbalance": "equalize, or keep it in float",
-    "range": "ranges that clip (percentile, mse), or keep it in float",
-    "weights": "correct-bias, or keep it in float",
-}
-"""What helps against each cause, in the words of a plan."""
 
 
 def summarize_explanation(told: Explanation) -> str:
@@ -59,32 +51,12 @@ def explanation_to_json(told: Explanation) -> dict[str, Any]:
     }
 
 
-def layer_to_json(one: LayerError) -> dict[str, Any]:
-    """One layer; decibels are null where they were not measured."""
-    return {
-        "name": one.name,
-        "op": one.op,
-        "alone_db": measured_db(one.alone_db),
-        "sqnr_db": measured_db(one.sqnr_db),
-        "low": one.low,
-        "high": one.high,
-        "imbalance": one.imbalance,
-        "saturated": one.saturated,
-        "cause": one.cause,
-    }
-
-
-def measured_db(value: float) -> float | None:
-    """Decibels, or None: the ceiling stands for what was not measured or is exact."""
-    return value if value < CEILING_DB else None
-
-
 def _verdict(worst: LayerError | None) -> str:
     if worst is None:
         return "no layer of this network can be int8"
     if worst.cause == "none":
-        return f"no layer stands out: {worst.name} costs most, and alone it leaves {worst.alone_db:.1f} dB"
-    return f"{worst.name} ({worst.op}) costs most: {worst.cause}; what may help: {ADVICE[worst.cause]}"
+        return f"no layer stands out: {short_name(worst.name)} costs most, and alone it leaves {worst.alone_db:.1f} dB"
+    return f"{short_name(worst.name)} ({worst.op}) costs most: {worst.cause}; what may help: {ADVICE[worst.cause]}"
 
 
 def _layers(told: Explanation) -> Table:
@@ -96,7 +68,7 @@ def _layers(told: Explanation) -> Table:
     table.add_column("likely cause")
     for one in told.layers[:SHOWN]:
         table.add_row(
-            Text(one.name),
+            Text(short_name(one.name)),
             Text(one.op),
             _decibels(one.alone_db),
             _decibels(one.sqnr_db),

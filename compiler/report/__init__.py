@@ -3,7 +3,6 @@
 Beside them lie card.md, the model card, and sbom.cdx.json, the bill of materials: always the same for the same bundle.
 """
 
-import hashlib
 from pathlib import Path
 
 import msgspec
@@ -20,8 +19,7 @@ def write_report(compiled: Compiled) -> Path:
     folder = compiled.report
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(to_json(compiled)), indent=1) + b"\n")
-    digest = hashlib.sha256(compiled.bundle.read_bytes()).hexdigest()
-    (folder / "sbom.cdx.json").write_text(make_sbom(compiled.manifest, digest), "utf-8")
+    (folder / "sbom.cdx.json").write_text(make_sbom(compiled.manifest, compiled.sha256), "utf-8")
     (folder / "card.md").write_text(make_card(compiled), "utf-8")
     page = folder / "report.html"
     page.write_text(render(compiled), "utf-8")

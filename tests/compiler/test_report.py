@@ -3,18 +3,22 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from compiler.explain.layers import short_name
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
 from compiler.report import charts
 from compiler.report.card import make_card
+from compiler.report.placed import placement_of
 from compiler.result import Compiled
 from edge import console
+from edge.manifest import Latency
 
 
 class Tags(HTMLParser):
@@ -131,3 +135,39 @@ def test_the_card_says_what_it_is_how_good_and_what_was_not_measured(compiled: C
     assert f"{len(compiled.split.calibrate)} samples set ranges" in card
     assert "No board has timed it" in card
     assert str(compiled.bundle.parent) not in card
+
+
+def test_the_pareto_front_holds_who_has_neither_less_loss_nor_less_time() -> None:
+    assert charts.front([(3.0, 0.0), (1.0, 0.5), (2.0, 0.6), (1.0, 0.9)]) == [1, 0]
+
+
+def test_layers_are_drawn_with_what_stands_out_marked() -> None:
+    drawn = charts.layers([charts.LayerBar("<a>", 12.0, True, "<a>: weights"), charts.LayerBar("b", -3.0, False, "b")])
+    assert drawn.count('class="bar bad"') == 1
+    assert "<a>" not in drawn
+    assert charts.layers([]) == ""
+
+
+def test_the_page_says_what_was_tried_what_each_layer_costs_and_where_it_computes(
+    compiled: Compiled, page: str
+) -> None:
+    for one in compiled.measured:
+        assert f"<code>{one.candidate.plan}</code>" in page
+    assert compiled.layers.rows
+    assert all(f">{short_name(row.name)}</td>" in page for row in compiled.layers.rows)
+    placement = placement_of(compiled)
+    assert sum(group.operators for group in placement.groups) == 5  # as many as the network has
+    assert all(group.kinds in page for group in placement.groups)
+    assert "None found." in page
+
+
+def test_times_that_nobody_could_predict_are_not_drawn_and_those_predicted_are(compiled: Compiled) -> None:
+    points = [charts.Point(f"form {at}", one, at == 0) for at, one in enumerate(compiled.measured)]
+    assert charts.pareto(points, "cortex-a72") == ""
+    slow = Latency(
+        core="cortex-a72", runtime="onnxruntime", kind="predicted", ms=2.0, low=1.0, high=3.0, source="a test"
+    )
+    timed = [replace(point, measured=replace(point.measured, predicted=slow)) for point in points]
+    drawn = charts.pareto(timed, "cortex-a72")
+    assert drawn.count('class="whisker"') == len(points)
+    assert drawn.count('class="front"') == 1
