@@ -61,6 +61,11 @@ class Compiled:
         int8 = [one for one in self.measured if one.candidate.dtype == "int8" and self.proved(one)]
         return self.main if self.main in int8 or not int8 else int8[0]
 
+    @property
+    def untouched(self) -> bool:
+        """Its maker quantized the model: it was packed as it came, and nothing in float is there to compare with."""
+        return self.main.candidate.plan is None
+
     def proved(self, one: Measured) -> bool:
         """Whether a candidate was measured on the report part."""
         return len(one.scores.predicted) == len(self.report_part)

@@ -54,6 +54,8 @@ def look_at_layers(
     """Explain the layers on one runtime if that takes seconds only; else say why not."""
     if effort == "quick":
         return Layers((), "left out at --effort quick; edge explain says it")
+    if all(one.candidate.plan is None for one in measured):
+        return Layers((), "the model was quantized by its maker: there is no float one to hold its layers against")
     found = {one.candidate.dtype: one.candidate for one in measured if one.candidate.runtime == runtime}
     if "int8" not in found or "float32" not in found:
         return Layers((), "needs a float and an int8 form of the model on one runtime")

@@ -7,7 +7,7 @@ from compiler.budget import milliseconds, points
 from compiler.measure import Measured
 from compiler.report.steps import steps
 from compiler.result import Compiled
-from compiler.summary import kib, value
+from compiler.summary import UNTOUCHED, kib, value
 from edge.manifest import Manifest
 
 ASK = "Who trained it, on what, and for whom it is meant, is not in the file: ask its maker."
@@ -92,6 +92,8 @@ def _limits(compiled: Compiled) -> list[str]:
     manifest = compiled.manifest
     kinds = {one.kind for one in manifest.latency}
     limits = ["Nothing says how it does on data that differ from these samples."]
+    if compiled.untouched:
+        limits.append(f"{UNTOUCHED[:1].upper()}{UNTOUCHED[1:]}; *float* in the table is the model as given.")
     if "measured" not in kinds:
         limits.append("No board has timed it; `edge bench` on one does.")
     if manifest.quality.verdict == "unproven":

@@ -138,13 +138,15 @@ def pareto(points: Sequence[Point], core: str) -> str:
     parts.append(_turned(14, (y.start + y.end) / 2, "lost, points"))
     places = [(x.at(ms * factor), y.at(100 * point.measured.quality.drop)) for point, ms, *_ in known]
     best = front([(ms, point.measured.quality.drop) for point, ms, *_ in known])
-    parts.append(_steps([places[index] for index in best]))
+    parts.append(_steps([places[index] for index in best], x.end, y.start))
     taken: list[tuple[float, float]] = []
+    marks = []
     for index in sorted(range(len(known)), key=lambda index: (not known[index][0].chosen, index)):
         (point, _, low, high), (px, py) = known[index], places[index]
         parts.append(_line("whisker", x.at(low * factor), x.at(high * factor), py))
-        parts.append(_mark(px, py, point))
+        marks.append(_mark(px, py, point))
         parts.append(_label(px, py, point, width, taken))
+    parts += reversed(marks)  # the chosen one is named first and lies on top
     return _svg(width, height, "Points lost against predicted time, with the Pareto front", parts)
 
 
@@ -306,12 +308,13 @@ def _rising(axis: Axis) -> list[float]:
     return Axis(min(axis.low, axis.high), max(axis.low, axis.high), 0, 1).ticks()
 
 
-def _steps(places: Sequence[tuple[float, float]]) -> str:
+def _steps(places: Sequence[tuple[float, float]], right: float, bottom: float) -> str:
     """A front as stairs: between two forms there is nothing better than the cheaper one."""
-    corners = [f"{places[0][0]:.1f},{places[0][1]:.1f}"]
+    corners = [(places[0][0], bottom), places[0]]
     for (_, before), (px, py) in pairwise(places):
-        corners += [f"{px:.1f},{before:.1f}", f"{px:.1f},{py:.1f}"]
-    return f'<polyline class="front" points="{" ".join(corners)}"/>'
+        corners += [(px, before), (px, py)]
+    corners.append((right, places[-1][1]))
+    return f'<polyline class="front" points="{" ".join(f"{px:.1f},{py:.1f}" for px, py in corners)}"/>'
 
 
 def _grid(x: Axis, y: Axis, width: float, height: float, *, upright: Sequence[float] | None = None) -> str:

@@ -19,7 +19,7 @@ from compiler.report import charts
 from compiler.report.placed import Placement, placement_of
 from compiler.report.steps import Fact, steps
 from compiler.result import Compiled
-from compiler.summary import value
+from compiler.summary import UNTOUCHED, value
 from edge.manifest import Manifest
 
 FLIPS_SHOWN = 24
@@ -180,7 +180,7 @@ def view_of(compiled: Compiled) -> View:
         parts=_parts(compiled),
         metric=quality.metric,
         sentence=_sentence(compiled.choice.sentence),
-        warnings=compiled.warnings,
+        warnings=((_sentence(UNTOUCHED),) if compiled.untouched else ()) + compiled.warnings,
         tiles=_tiles(compiled),
         candidates=[_row(compiled, index) for index in _table_order(compiled)],
         scatter=charts.scatter(shown, quality.metric, quality.reference),
