@@ -103,9 +103,8 @@ def _row(
     imbalance = max(spread, _spread(_weight_ranges(layer, network)))
     saturated = _share_outside(seen, span)
     fill = _root_mean_square(seen) / max(abs(span[0]), abs(span[1]), TINY)
-    cause = classify(
-        sqnr_db=min(own_db, alone_db), is_float=is_float, saturated=saturated, imbalance=imbalance, fill=fill
-    )
+    judged_db = own_db if errors_db[1] is None else alone_db  # what it gathered from layers before it is not its doing
+    cause = classify(sqnr_db=judged_db, is_float=is_float, saturated=saturated, imbalance=imbalance, fill=fill)
     return LayerError(layer.name, layer.op, own_db, alone_db, seen.low, seen.high, imbalance, saturated, cause)
 
 

@@ -138,6 +138,8 @@ class View:
     candidates: Sequence[CandidateRow]
     scatter: str
     pareto: str
+    mixed_parts: bool
+    """Some candidates were measured on the select part only."""
     layers: Sequence[LayerRow]
     layers_chart: str
     layers_note: str
@@ -185,6 +187,7 @@ def view_of(compiled: Compiled) -> View:
         candidates=[_row(compiled, index) for index in _table_order(compiled)],
         scatter=charts.scatter(shown, quality.metric, quality.reference),
         pareto=charts.pareto(shown, _core(compiled)),
+        mixed_parts=not all(compiled.proved(one) for one in compiled.measured),
         layers=[_layer(row) for row in compiled.layers.rows[:LAYERS_SHOWN]],
         layers_chart=charts.layers([_bar(row) for row in compiled.layers.rows[:LAYERS_SHOWN] if _drawn(row)]),
         layers_note=_sentence(compiled.layers.note),
