@@ -76,7 +76,7 @@ def fingerprint(request: Request, calibration: Path | None) -> Iterator[object]:
         yield None if path is None else [digest for _, digest in contents(path)]
     yield list(contents(request.data))
     yield from (request.label_column, request.task, request.metric, request.golden_from_data, request.no_fallback)
-    yield from (request.budget, request.scope.effort, [str(plan) for plan in request.scope.plans])
+    yield from (request.settled, request.budget, request.scope.effort, [str(plan) for plan in request.scope.plans])
 
 
 def contents(path: Path) -> Iterator[tuple[str, str]]:

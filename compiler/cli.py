@@ -1,6 +1,7 @@
-"""`edge compile` and `edge evaluate`: words in, results out; the work is in `pipeline.py` and `evaluate.py`."""
+"""`edge compile`, `edge evaluate` and `edge explain`: words in, results out; the work is done elsewhere."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Annotated
@@ -19,8 +20,9 @@ def compile_command(
     model: str,
     /,
     *,
-    target: str,
+    target: str | None = None,
     data: Path,
+    recipe: Path | None = None,
     input: Path | None = None,  # noqa: A002 - the option is called --input
     labels: Path | None = None,
     label_column: str = "label",
@@ -47,10 +49,13 @@ def compile_command(
     model
         Trained model: .pt2, .onnx, .tflite, or file.py:function (it returns an nn.Module and example inputs).
     target
-        Kind of device; `edge targets` lists them.
+        Kind of device; `edge targets` lists them. Needed but with --recipe.
     data
         Labelled samples: a folder of class folders, an .npz (x, y) or a .csv. A fifth calibrates, a fifth chooses,
         the rest proves.
+    recipe
+        The report.json of an earlier compile: makes the same bundle of the same model and data again, byte for byte.
+        It says all but --data, --output, --calibration and the cache.
     input
         Input contract as TOML; by default NAME.input.toml beside the model. What is open is listed ready to paste.
     labels
@@ -96,39 +101,56 @@ def compile_command(
     from compiler.cache import Cache, default_folder
     from compiler.packing import Order
     from compiler.pipeline import Request, compile_model
+    from compiler.recipe import hold_same_bytes, read_recipe, request_of
     from compiler.result import Json, to_json
     from compiler.search import Scope
     from compiler.summary import summarize
 
     kept = Cache(None if no_cache else cache or default_folder())
-    request = Request(
-        model=model,
-        data=data,
-        order=Order(target=target, name=name, version=model_version, output=output),
-        input_file=input,
-        labels_file=labels,
-        label_column=label_column,
-        task=task,
-        metric=metric,
-        budget=Budget(
-            max_drop=MAX_DROP if max_drop is None else share(max_drop),
-            max_ms=None if max_ms is None else positive_ms(max_ms),
-            asked=max_drop is not None,
-            accept_unproven=accept_unproven,
-        ),
-        scope=Scope(effort=effort, cache=kept),
-        golden_from_data=golden_from_data,
-        no_fallback=no_fallback,
-    )
+    given = None
+    if recipe is not None:
+        given = read_recipe(recipe)
+        said = (target, input, labels, name, max_drop, max_ms, task, metric)
+        if any(one is not None for one in said) or accept_unproven or golden_from_data or model_version != 1:
+            raise BadArgumentError(
+                "--recipe says already what this compile is", remedy="leave out all but --data, -o and --calibration"
+            )
+        request = request_of(given, model=model, data=data, output=output, cache=kept)
+    elif target is None:
+        raise BadArgumentError("compile for which kind of device?", remedy="pass --target; edge targets lists them")
+    else:
+        request = Request(
+            model=model,
+            data=data,
+            order=Order(target=target, name=name, version=model_version, output=output),
+            input_file=input,
+            labels_file=labels,
+            label_column=label_column,
+            task=task,
+            metric=metric,
+            budget=Budget(
+                max_drop=MAX_DROP if max_drop is None else share(max_drop),
+                max_ms=None if max_ms is None else positive_ms(max_ms),
+                asked=max_drop is not None,
+                accept_unproven=accept_unproven,
+            ),
+            scope=Scope(effort=effort, cache=kept),
+            golden_from_data=golden_from_data,
+        )
+    request = replace(request, no_fallback=no_fallback)
 
     def warn(text: str) -> None:
         console.say(f"warning: {text}")
 
+    predict = predictor(request.order.target, calibration)
+
     def make() -> tuple[Json, str]:
-        compiled = compile_model(request, stage=console.progress, warn=warn, predict=predictor(target, calibration))
+        compiled = compile_model(request, stage=console.progress, warn=warn, predict=predict)
         return to_json(compiled), summarize(compiled)
 
     told, text = compile_again(request, cache=kept, calibration=calibration, warn=warn, make=make)
+    if given is not None:
+        hold_same_bytes(given, told["recipe"]["bundle_sha256"])
     console.emit(told, json=json, text=text)
 
 
@@ -167,6 +189,55 @@ def evaluate_command(bundle: Path, /, *, data: Path, label_column: str = "label"
 
     evaluation = evaluate_bundle(bundle, data, label_column=label_column, stage=console.progress)
     console.emit(evaluation_to_json(evaluation), json=json, text=lambda: summarize_evaluation(evaluation))
+
+
+def explain_command(
+    bundle: Path,
+    /,
+    *,
+    model: str,
+    data: Path,
+    label_column: str = "label",
+    effort: Effort = "normal",
+    calibration: Path | None = None,
+    cache: Path | None = None,
+    no_cache: Flag = False,
+    json: Flag = False,
+) -> None:
+    """Say which layers of a bundle's model int8 harms, why, and what each repair recovers and costs.
+
+    Parameters
+    ----------
+    bundle
+        The .edge file.
+    model
+        The trained model that it was compiled from.
+    data
+        Labelled samples, as for `edge compile`; the part that calibrates and the part that chooses are used.
+    label_column
+        Column of a .csv that holds the label.
+    effort
+        Which repairs to hold against each other, as for `edge compile`.
+    calibration
+        What a board of this kind measured, as for `edge compile`.
+    cache
+        Folder of what was built before; by default `edgewright` in the user's cache folder.
+    no_cache
+        Build everything anew, and keep nothing.
+    json
+        Print one JSON object.
+    """
+    from compiler.cache import Cache, default_folder
+    from compiler.explain.bundle import Question, explain_bundle
+    from compiler.explain.words import explanation_to_json, summarize_explanation
+    from compiler.search import Scope
+    from edge.bundle import open_bundle
+
+    scope = Scope(effort=effort, cache=Cache(None if no_cache else cache or default_folder()))
+    predict = predictor(open_bundle(bundle).manifest.target, calibration)
+    question = Question(bundle, model, data, label_column, scope)
+    told = explain_bundle(question, stage=console.progress, predict=predict)
+    console.emit(explanation_to_json(told), json=json, text=lambda: summarize_explanation(told))
 
 
 def positive_ms(value: float) -> float:

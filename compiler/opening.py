@@ -13,7 +13,19 @@ from compiler.read_data import open_data
 from compiler.search import Scope
 from compiler.stage import Stage
 from compiler.subject import Subject
-from edge.manifest import TaskName
+from edge.errors import BadArgumentError
+from edge.manifest import InputContract, TaskName
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a recipe says of model and data: it must be these, and they meet in this way."""
+
+    source_sha256: str
+    data_sha256: str
+    contract: InputContract
+    labels: tuple[str, ...]
+    """Class names in the order of the outputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +47,18 @@ class Request:
     golden_from_data: bool = False
     no_fallback: bool = False
     """Refuse operators on a CPU beside an NPU, or in float, that no plan asked for."""
+    settled: Settled | None = None
+    """Given by a recipe: then nothing is looked for beside the model."""
 
 
 def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
     """Open model and data, and settle how one becomes the input of the other.
 
-    Raises: FileMissingError, BadModelError, BadDataError, BadInputContractError.
+    Raises: FileMissingError, BadModelError, BadDataError, BadInputContractError; BadArgumentError for another model or
+    other data than a recipe's.
     """
+    if request.settled is not None:
+        return _open_again(request, request.settled, stage)
     task = request.task or read_task(request.input_file, beside(request.model)) or "classify"
     data = open_data(request.data, label_column=request.label_column, task=task)
     labels = read_labels(request.labels_file) if request.labels_file else ()
@@ -50,3 +67,24 @@ def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
     resolved = resolve_contract(model, data, request.input_file, beside(request.model))
     samples = arrange(data, resolved.contract, labels=labels or resolved.labels, outputs=model.outputs, task=task)
     return Subject(model, resolved.contract, samples, task), resolved
+
+
+def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subject, Resolved]:
+    """Open what a recipe was made of."""
+    task = request.task or "classify"
+    with stage("loading the model", None):
+        model = check_task(load_model(request.model), task)
+    _hold_same("another model", model.sha256, settled.source_sha256)
+    data = open_data(request.data, label_column=request.label_column, task=task)
+    labels = settled.labels if task == "classify" else ()
+    samples = arrange(data, settled.contract, labels=labels, outputs=model.outputs, task=task)
+    _hold_same("other data", samples.sha256, settled.data_sha256)
+    return Subject(model, settled.contract, samples, task), Resolved(settled.contract, settled.labels, "the recipe")
+
+
+def _hold_same(what: str, found: str, wanted: str) -> None:
+    if found != wanted:
+        raise BadArgumentError(
+            f"the recipe is of {what}: sha256 {wanted[:12]}..., and this is {found[:12]}...",
+            remedy="give the very files that it was made with, or compile without --recipe",
+        )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from compiler.budget import insist, judge
 from compiler.checks import compilable_target, judge_reference, judge_split
 from compiler.choose import choose, objection
+from compiler.explain.layer_by_layer import look_at_layers
 from compiler.golden import channel_axis, make_baseline
 from compiler.likeness import judge_likeness
 from compiler.measure import Predictor, measuring, no_prediction, real_inputs, run_reference, score, statistics_of
@@ -98,11 +99,19 @@ def compile_model(
         tolerance=golden.tolerance,
         recipe=recipe_of(calibrate.usual(), parts, request.budget, golden_from_data=request.golden_from_data),
     )
+    with stage("looking at layers", None):
+        layers = look_at_layers(
+            found.measured,
+            taken[0].candidate.runtime,
+            lambda: real_inputs(calibrate.usual()),
+            effort=request.scope.effort,
+        )
     bundle = pack_bundle(request.order, manifest, packed, golden.golden, baseline)
     compiled = Compiled(
         bundle=bundle,
         size_bytes=bundle.stat().st_size,
         manifest=manifest,
+        request=request,
         target=target,
         resolved=resolved,
         report_part=report.samples,
@@ -114,6 +123,7 @@ def compile_model(
         judgement=judgement,
         placement=settled.placement,
         verified=golden.results,
+        layers=layers,
         warnings=warnings + settled.traps,
         seconds=time.monotonic() - started,
     )

@@ -1,5 +1,6 @@
 """What compiling found out: the report and `--json` are made of this, and only this."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from compiler.choose import Choice
 from compiler.contract import Resolved
 from compiler.dataset import Samples
 from compiler.evaluate import Evaluation
+from compiler.explain.layer_by_layer import Layers
+from compiler.explain.layers import LayerError, measured_db
 from compiler.measure import Measured, Scores
+from compiler.opening import Request
 from compiler.placement.settle import Placement
+from compiler.recipe import Recipe, recipe_to_json
 from compiler.split import Split
 from compiler.verify import Verified
 from edge.manifest import Manifest
@@ -27,6 +32,7 @@ class Compiled:
     bundle: Path
     size_bytes: int
     manifest: Manifest
+    request: Request
     target: Target
     resolved: Resolved
     report_part: Samples = field(repr=False)
@@ -42,6 +48,8 @@ class Compiled:
     placement: Placement
     """Where each operator of the main variant runs."""
     verified: tuple[Verified, ...]
+    layers: Layers
+    """What int8 does to each of them; or why nobody looked."""
     warnings: tuple[str, ...]
     seconds: float
 
@@ -56,9 +64,19 @@ class Compiled:
         int8 = [one for one in self.measured if one.candidate.dtype == "int8" and self.proved(one)]
         return self.main if self.main in int8 or not int8 else int8[0]
 
+    @property
+    def untouched(self) -> bool:
+        """Its maker quantized the model: it was packed as it came, and nothing in float is there to compare with."""
+        return self.main.candidate.plan is None
+
     def proved(self, one: Measured) -> bool:
         """Whether a candidate was measured on the report part."""
         return len(one.scores.predicted) == len(self.report_part)
+
+    @property
+    def sha256(self) -> str:
+        """Of the bundle, as it lies there."""
+        return hashlib.sha256(self.bundle.read_bytes()).hexdigest()
 
     @property
     def report(self) -> Path:
@@ -95,6 +113,7 @@ def to_json(compiled: Compiled) -> Json:
                 "runtime": one.candidate.runtime,
                 "dtype": one.candidate.dtype,
                 "size_bytes": len(one.candidate.data),
+                "plan": None if one.candidate.plan is None else str(one.candidate.plan),
                 "note": one.candidate.note,
                 "measured_on": "report" if compiled.proved(one) else "select",
                 "quality": _quality(one),
@@ -112,7 +131,9 @@ def to_json(compiled: Compiled) -> Json:
             {"runtime": one.runtime, "dtype": one.dtype, "max_error": one.max_error, "holds": one.holds}
             for one in compiled.verified
         ],
+        "layers": [layer_to_json(row) for row in compiled.layers.rows],
         "warnings": list(compiled.warnings),
+        "recipe": recipe_to_json(_recipe(compiled)),
         "report": str(compiled.report / "report.html"),
         "seconds": round(compiled.seconds, 1),
     }
@@ -150,6 +171,47 @@ def _quality(one: Measured) -> Json:
         "upper95": quality.upper95,
         "agreement": quality.agreement,
         "samples": quality.samples,
+    }
+
+
+def _recipe(compiled: Compiled) -> Recipe:
+    manifest, request = compiled.manifest, compiled.request
+    plans = [one.candidate.plan for one in compiled.measured]
+    return Recipe(
+        source_sha256=manifest.provenance.source_sha256,
+        data_sha256=manifest.provenance.data_sha256,
+        bundle_sha256=compiled.sha256,
+        target=manifest.target,
+        name=manifest.name,
+        version=manifest.version,
+        task=manifest.task,
+        metric=manifest.quality.metric,
+        label_column=request.label_column,
+        labels=compiled.report_part.classes if manifest.task == "classify" else (),
+        input=manifest.input,
+        max_drop=request.budget.max_drop,
+        max_ms=request.budget.max_ms,
+        asked=request.budget.asked,
+        accept_unproven=request.budget.accept_unproven,
+        golden_from_data=request.golden_from_data,
+        effort=request.scope.effort,
+        plans=tuple(str(plan) for plan in plans if plan is not None),
+        tools=manifest.provenance.tools,
+    )
+
+
+def layer_to_json(one: LayerError) -> Json:
+    """Build the object of one layer; decibels are null where they were not measured."""
+    return {
+        "name": one.name,
+        "op": one.op,
+        "alone_db": measured_db(one.alone_db),
+        "sqnr_db": measured_db(one.sqnr_db),
+        "low": one.low,
+        "high": one.high,
+        "imbalance": one.imbalance,
+        "saturated": one.saturated,
+        "cause": one.cause,
     }
 
 

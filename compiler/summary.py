@@ -14,6 +14,7 @@ from compiler.result import Compiled
 from edge.manifest import MetricName
 
 CLASSES_SHOWN = 12
+UNTOUCHED = "the model was quantized by its maker and is packed as it is: what that cost cannot be seen from it"
 
 
 def summarize(compiled: Compiled) -> str:
@@ -43,7 +44,9 @@ def summarize(compiled: Compiled) -> str:
     built = [f"{one.dtype} on {one.runtime} was not built: {one.reason}" for one in compiled.skipped]
     lines = [
         *[f"{clause.verdict}: {clause.sentence}" for clause in compiled.judgement.clauses],
-        f"float model {value(metric, quality.reference)} on the report part; {_parts(compiled)}; "
+        *([UNTOUCHED] if compiled.untouched else []),
+        f"{'model as given' if compiled.untouched else 'float model'} {value(metric, quality.reference)} "
+        f"on the report part; {_parts(compiled)}; "
         f"input from {compiled.resolved.origin}",
         f"classes: {_classes(compiled.manifest.labels)}" if compiled.manifest.labels else _task(compiled),
         f"chosen: {compiled.choice.sentence}",

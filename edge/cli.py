@@ -32,6 +32,7 @@ class Command(NamedTuple):
 COMMANDS = (
     Command("compile", "compiler.cli:compile_command", "Compile a trained model into a bundle for one kind of device."),
     Command("evaluate", "compiler.cli:evaluate_command", "Measure every variant of a bundle on labelled samples."),
+    Command("explain", "compiler.cli:explain_command", "Say which layers int8 harms, why, and what was tried."),
     Command("inspect", "edge.commands.inspect:inspect_command", "Say what a bundle holds, after checking all of it."),
     Command("targets", "edge.commands.targets:targets_command", "List the kinds of device, or show one."),
     Command("run", "edge_agent.cli:run_command", "Run a bundle on this device, as a configuration file says."),

@@ -18,10 +18,10 @@ def classify(*, sqnr_db: float, is_float: bool, saturated: float, imbalance: flo
     """Name the likely cause of a layer's error, the surest sign first.
 
     Args:
-        sqnr_db: of the layer's output in the integer model or of the model's with this layer in int8: the lower one.
+        sqnr_db: of the model's output with this layer alone in int8; of its own output where it is never int8 alone.
         is_float: operators of this kind compute in float in the integer model.
         saturated: share of its output values at the lowest or highest code (zero of a ReLU does not count).
-        imbalance: largest over median channel range of the output or of the weights, whichever is larger.
+        imbalance: largest over median channel range of the output, the input or the weights, whichever is largest.
         fill: root mean square of the output over the largest magnitude that its codes can say.
     """
     if is_float:

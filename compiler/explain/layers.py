@@ -32,7 +32,9 @@ class LayerError:
     high: float
     """Range of its output."""
     imbalance: float
-    """Largest over median channel range, of its output or its weights, whichever is larger; 1: all alike."""
+    """Largest over median channel range, of its output, its input or its weights, whichever is largest; 1: all alike.
+
+    The input counts because a layer in int8 reads int8: who reads bad channels is harmed as much as who writes them."""
     saturated: float
     """Share of output values at the lowest or highest code."""
     cause: Cause
@@ -60,8 +62,22 @@ def rank_layers(
             continue
         alone = bench.alone(layer.name, ranges, samples=samples)
         own = local.get(layer.outputs[0])
-        rows.append(_row(layer, network, seen, ranges[layer.outputs[0]], (own, alone), is_float=layer.op in left))
+        touched = [bench.seen[name] for name in (*layer.inputs, layer.outputs[0]) if name in bench.seen]
+        spread = max(_spread(one.channel_max) for one in touched)
+        rows.append(
+            _row(layer, network, seen, ranges[layer.outputs[0]], (own, alone), spread, is_float=layer.op in left)
+        )
     return tuple(sorted(rows, key=lambda row: (row.alone_db, row.name)))
+
+
+def measured_db(value: float) -> float | None:
+    """Decibels of a row, or None: the ceiling stands for what was not measured or is exact."""
+    return value if value < CEILING_DB else None
+
+
+def short_name(name: str) -> str:
+    """Name a layer for a table: TFLite joins the paths of all that was fused into it."""
+    return "/".join(name.partition(";")[0].split("/")[-2:])
 
 
 def worst(rows: Sequence[LayerError], count: int) -> tuple[str, ...]:
@@ -75,17 +91,20 @@ def _row(
     seen: Observation,
     span: Range,
     errors_db: tuple[float | None, float | None],
+    spread: float,
     *,
     is_float: bool,
 ) -> LayerError:
-    """Gather the figures of one layer. Errors None: not measured, because it is fused or never int8 by itself."""
+    """Gather the figures of one layer. Errors None: not measured, because it is fused or never int8 by itself.
+
+    `spread`: largest over median channel range of what it reads and writes.
+    """
     own_db, alone_db = (CEILING_DB if one is None else one for one in errors_db)
-    imbalance = max(_spread(seen.channel_max), _spread(_weight_ranges(layer, network)))
+    imbalance = max(spread, _spread(_weight_ranges(layer, network)))
     saturated = _share_outside(seen, span)
     fill = _root_mean_square(seen) / max(abs(span[0]), abs(span[1]), TINY)
-    cause = classify(
-        sqnr_db=min(own_db, alone_db), is_float=is_float, saturated=saturated, imbalance=imbalance, fill=fill
-    )
+    judged_db = own_db if errors_db[1] is None else alone_db  # what it gathered from layers before it is not its doing
+    cause = classify(sqnr_db=judged_db, is_float=is_float, saturated=saturated, imbalance=imbalance, fill=fill)
     return LayerError(layer.name, layer.op, own_db, alone_db, seen.low, seen.high, imbalance, saturated, cause)
 
 

@@ -34,12 +34,15 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
         first = interpreter.get_output_details()[0]
         return dequantize(interpreter.get_tensor(first["index"]), tensor_spec(first)).reshape(-1)
 
+    declared = [tensor_spec(detail).shape for detail in interpreter.get_output_details()]
+    outputs = len(reference(np.zeros(spec.shape, np.float32)))
+    _hold_shapes(interpreter, declared, name)
     return SourceModel(
         kind="tflite",
         name=name,
         input_shape=spec.shape,
         input_dtype=spec.dtype,
-        outputs=len(reference(np.zeros(spec.shape, np.float32))),
+        outputs=outputs,
         sha256=sha256,
         payload=content,
         reference=reference,
@@ -106,6 +109,21 @@ def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
         scale=float(scale) if integer else None,
         zero_point=int(zero_point) if integer else None,
     )
+
+
+def _hold_shapes(interpreter: Any, declared: list[tuple[int, ...]], name: str) -> None:  # noqa: ANN401
+    """Hold that a run left the outputs as they are declared: a device sets its buffers up by that.
+
+    Raises: BadModelError naming the output.
+    """
+    for detail, before in zip(interpreter.get_output_details(), declared, strict=True):
+        after = tuple(int(size) for size in detail["shape"])
+        if after != before:
+            raise BadModelError(
+                f"the output {detail['name']} of {name}.tflite is declared as {list(before)}, and is {list(after)} "
+                "when it runs",
+                remedy="convert it with fixed sizes, outputs included",
+            )
 
 
 def _is_quantized(interpreter: Any) -> bool:  # noqa: ANN401

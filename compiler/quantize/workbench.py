@@ -130,10 +130,10 @@ class Workbench:
 
     def _bounded(self, most: int, numbers: float) -> int:
         """How many samples to run, by the size of all activations of one: the same on every machine."""
-        return max(LEAST, min(most, int(numbers // self._size)))
+        return max(LEAST, min(most, int(numbers // self.size)))
 
     @cached_property
-    def _size(self) -> int:
+    def size(self) -> int:
         """Numbers in all activations of one sample."""
         (first,) = self._verbs.run(self.content, islice(self._calibration(), 1))
         return sum(values.size for values in first.values())

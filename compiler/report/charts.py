@@ -1,8 +1,9 @@
-"""Three drawings as inline SVG: accuracy against latency, the drop with its interval, the confusion matrix."""
+"""Drawings as inline SVG: quality and loss against time, drops with their intervals, classes, layers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from math import ceil, floor, log10
 
 import numpy as np
@@ -38,6 +39,17 @@ class ClassRow:
     def title(self) -> str:
         """Words for the mouse."""
         return f"{self.name}: {self.reference:.1%} -> {self.compiled:.1%} of {self.samples}"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerBar:
+    """One layer: decibels of the model's output with it alone in int8; `blamed`: it stands out."""
+
+    name: str
+    alone_db: float
+    blamed: bool
+    title: str
+    """Words for the mouse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +113,79 @@ def scatter(points: Sequence[Point], metric: str, reference: float) -> str:
     return _svg(width, height, "Quality against latency of every candidate", parts)
 
 
+def pareto(points: Sequence[Point], core: str) -> str:
+    """Points lost over the time predicted for the target, with the front: who has neither less loss nor less time.
+
+    Whiskers are the interval of the prediction. Empty if nobody could predict.
+    """
+    timed = [(point, point.measured.predicted) for point in points]
+    known = [(point, found.ms, found.low, found.high) for point, found in timed if found is not None]
+    if not known:
+        return ""
+    width, height = 560, 330
+    slowest = max(high for *_, high in known)
+    unit, factor = ("µs", 1000.0) if slowest < 1 else ("ms", 1.0)
+    drops = [100 * point.measured.quality.drop for point, *_ in known]
+    room = max(0.25, (max(drops) - min(drops)) * 0.25)
+    x = Axis(0, slowest * factor * 1.12, 58, width - 20)
+    y = Axis(max(*drops, 0.0) + room, min(*drops, 0.0) - room, height - 46, 20)
+    parts = [_grid(x, y, width, height, upright=_rising(y))]
+    parts += [_text(x.at(tick), height - 28, f"{tick:g}", "tick", "middle") for tick in x.ticks()]
+    parts += [
+        _text(50, y.at(tick) + 4, f"{tick:+.3g}" if round(tick, 9) else "0", "tick", "end") for tick in _rising(y)
+    ]
+    parts.append(_text((x.start + x.end) / 2, height - 8, f"predicted for {core}, {unit}", "axis", "middle"))
+    parts.append(_turned(14, (y.start + y.end) / 2, "lost, points"))
+    places = [(x.at(ms * factor), y.at(100 * point.measured.quality.drop)) for point, ms, *_ in known]
+    best = front([(ms, point.measured.quality.drop) for point, ms, *_ in known])
+    parts.append(_steps([places[index] for index in best], x.end, y.start))
+    taken: list[tuple[float, float]] = []
+    marks = []
+    for index in sorted(range(len(known)), key=lambda index: (not known[index][0].chosen, index)):
+        (point, _, low, high), (px, py) = known[index], places[index]
+        parts.append(_line("whisker", x.at(low * factor), x.at(high * factor), py))
+        marks.append(_mark(px, py, point))
+        parts.append(_label(px, py, point, width, taken))
+    parts += reversed(marks)  # the chosen one is named first and lies on top
+    return _svg(width, height, "Points lost against predicted time, with the Pareto front", parts)
+
+
+def front(known: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of the (cost, loss) that nothing beats in both, from cheap to dear."""
+    kept: list[int] = []
+    least = float("inf")
+    for index in sorted(range(len(known)), key=lambda one: known[one]):
+        if known[index][1] < least:
+            kept.append(index)
+            least = known[index][1]
+    return kept
+
+
+def layers(rows: Sequence[LayerBar]) -> str:
+    """Noise that each layer alone brings to the output: the longer the bar, the more it costs."""
+    if not rows:
+        return ""
+    row, width, left = 22, 560, 30 + 6.5 * min(26, max(len(one.name) for one in rows))
+    bottom = 14 + row * len(rows)
+    x = Axis(min(0.0, *(one.alone_db for one in rows)), max(0.0, *(one.alone_db for one in rows)) + 4, left, width - 60)
+    parts = [f'<line class="grid" x1="{x.at(t):.1f}" x2="{x.at(t):.1f}" y1="10" y2="{bottom}"/>' for t in x.ticks()]
+    parts += [_text(x.at(t), bottom + 16, f"{t:g}", "tick", "middle") for t in x.ticks()]
+    parts.append(
+        _text((x.start + x.end) / 2, bottom + 34, "SQNR of the output with it alone in int8, dB", "axis", "middle")
+    )
+    for at, one in enumerate(rows):
+        top, end = 14 + row * at, x.at(one.alone_db)
+        parts.append(_text(left - 10, top + 14, _tail(one.name), "label", "end"))
+        style = "bar bad" if one.blamed else "bar"
+        parts.append(f"<g><title>{escape(one.title)}</title>")
+        start, length = min(x.at(0), end), max(1.0, abs(end - x.at(0)))
+        parts.append(
+            f'<rect class="{style}" x="{start:.1f}" y="{top + 3}" width="{length:.1f}" height="14" rx="3"/></g>'
+        )
+        parts.append(_text(end + 6, top + 14, f"{one.alone_db:.1f}", "tick", "start"))
+    return _svg(width, bottom + 40, "What each layer alone costs at the output", parts)
+
+
 def intervals(points: Sequence[Point], max_drop: float) -> str:
     """Drop of each candidate, from the lower end of its 95 % interval to the bound that the budget is held against."""
     row, width = 44, 560
@@ -145,6 +230,10 @@ def by_class(rows: Sequence[ClassRow]) -> str:
         parts.append(f'<circle class="ring" cx="{before:.1f}" cy="{py:.1f}" r="6"/>')
         parts.append(f'<circle class="mark {style}" cx="{after:.1f}" cy="{py:.1f}" r="5"/></g>')
     return _svg(width, bottom + 40, "Accuracy of each class, float and compiled", parts)
+
+
+def _tail(name: str) -> str:
+    return name if len(name) <= 26 else "…" + name[-25:]
 
 
 def _short(label: str) -> str:
@@ -214,12 +303,27 @@ def _colour(point: Point) -> str:
     return "int8" if point.measured.candidate.dtype == "int8" else "float"
 
 
-def _grid(x: Axis, y: Axis, width: float, height: float) -> str:
+def _rising(axis: Axis) -> list[float]:
+    """Ticks of an axis that may run downward."""
+    return Axis(min(axis.low, axis.high), max(axis.low, axis.high), 0, 1).ticks()
+
+
+def _steps(places: Sequence[tuple[float, float]], right: float, bottom: float) -> str:
+    """A front as stairs: between two forms there is nothing better than the cheaper one."""
+    corners = [(places[0][0], bottom), places[0]]
+    for (_, before), (px, py) in pairwise(places):
+        corners += [(px, before), (px, py)]
+    corners.append((right, places[-1][1]))
+    return f'<polyline class="front" points="{" ".join(f"{px:.1f},{py:.1f}" for px, py in corners)}"/>'
+
+
+def _grid(x: Axis, y: Axis, width: float, height: float, *, upright: Sequence[float] | None = None) -> str:
     lines = [
         f'<line class="grid" x1="{x.at(t):.1f}" x2="{x.at(t):.1f}" y1="20" y2="{height - 46}"/>' for t in x.ticks()
     ]
     lines += [
-        f'<line class="grid" x1="58" x2="{width - 20}" y1="{y.at(t):.1f}" y2="{y.at(t):.1f}"/>' for t in y.ticks()
+        f'<line class="grid" x1="58" x2="{width - 20}" y1="{y.at(t):.1f}" y2="{y.at(t):.1f}"/>'
+        for t in (y.ticks() if upright is None else upright)
     ]
     return "".join(lines)
 

@@ -4,20 +4,26 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isinf
 
 import msgspec
 import numpy as np
 
 from compiler.budget import Clause, milliseconds, points, upper95
 from compiler.choose import MIN_AGREEMENT
-from compiler.measure import Measured
+from compiler.explain.advice import ADVICE
+from compiler.explain.cause import GOOD_DB
+from compiler.explain.layers import LayerError, measured_db, short_name
+from compiler.measure import Measured, sqnr_of
 from compiler.report import charts
+from compiler.report.placed import Placement, placement_of
 from compiler.report.steps import Fact, steps
 from compiler.result import Compiled
-from compiler.summary import value
+from compiler.summary import UNTOUCHED, value
 from edge.manifest import Manifest
 
 FLIPS_SHOWN = 24
+LAYERS_SHOWN = 20
 THUMB_PIXELS = 112
 METRIC_TITLES = {
     "accuracy": "Accuracy",
@@ -87,6 +93,35 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One line of the layers table."""
+
+    name: str
+    full_name: str
+    op: str
+    alone: str
+    gathered: str
+    span: str
+    channels: str
+    clipped: str
+    cause: str
+    """Empty: none is needed."""
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class TriedRow:
+    """One plan and what became of it."""
+
+    plan: str
+    state: str
+    sqnr: str
+    drop: str
+    predicted: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """Everything the template needs."""
 
@@ -102,6 +137,15 @@ class View:
     tiles: Sequence[Tile]
     candidates: Sequence[CandidateRow]
     scatter: str
+    pareto: str
+    mixed_parts: bool
+    """Some candidates were measured on the select part only."""
+    layers: Sequence[LayerRow]
+    layers_chart: str
+    layers_note: str
+    layers_more: int
+    placement: Placement
+    tried: Sequence[TriedRow]
     intervals: str
     confusion: str
     by_class: str
@@ -126,7 +170,7 @@ def view_of(compiled: Compiled) -> View:
     """Format a finished compile."""
     manifest, main = compiled.manifest, compiled.main
     quality = main.quality
-    names = [f"{_title(one.candidate.runtime)} {one.candidate.dtype}" for one in compiled.measured]
+    names = [_name(one) for one in compiled.measured]
     taken = [compiled.choice.main == index for index in range(len(names))]
     shown = [charts.Point(name, one, chosen) for name, one, chosen in zip(names, compiled.measured, taken, strict=True)]
     return View(
@@ -138,10 +182,18 @@ def view_of(compiled: Compiled) -> View:
         parts=_parts(compiled),
         metric=quality.metric,
         sentence=_sentence(compiled.choice.sentence),
-        warnings=compiled.warnings,
+        warnings=((_sentence(UNTOUCHED),) if compiled.untouched else ()) + compiled.warnings,
         tiles=_tiles(compiled),
         candidates=[_row(compiled, index) for index in _table_order(compiled)],
         scatter=charts.scatter(shown, quality.metric, quality.reference),
+        pareto=charts.pareto(shown, _core(compiled)),
+        mixed_parts=not all(compiled.proved(one) for one in compiled.measured),
+        layers=[_layer(row) for row in compiled.layers.rows[:LAYERS_SHOWN]],
+        layers_chart=charts.layers([_bar(row) for row in compiled.layers.rows[:LAYERS_SHOWN] if _drawn(row)]),
+        layers_note=_sentence(compiled.layers.note),
+        layers_more=max(0, len(compiled.layers.rows) - LAYERS_SHOWN),
+        placement=placement_of(compiled),
+        tried=[_tried(compiled, index) for index in _table_order(compiled)],
         intervals=charts.intervals(shown, float(manifest.provenance.recipe["max_drop"])),
         confusion=charts.confusion(_confusion(compiled), compiled.report_part.classes),
         by_class=charts.by_class(_by_class(compiled)),
@@ -232,6 +284,54 @@ def _row(compiled: Compiled, index: int) -> CandidateRow:
         latency=_ms(timing.ms),
         spread=f"{_ms(timing.low)} to {_ms(timing.high)}",
         reason=_sentence(choice.reasons[index]),
+        note=_sentence(one.candidate.note),
+    )
+
+
+def _core(compiled: Compiled) -> str:
+    cores = [one.predicted.core for one in compiled.measured if one.predicted is not None]
+    return cores[0] if cores else compiled.target.title
+
+
+def _layer(row: LayerError) -> LayerRow:
+    blamed = row.cause != "none"
+    return LayerRow(
+        name=short_name(row.name),
+        full_name=row.name,
+        op=row.op,
+        alone=_decibels(row.alone_db),
+        gathered=_decibels(row.sqnr_db),
+        span=f"{row.low:.3g} to {row.high:.3g}",
+        channels=f"{row.imbalance:.1f} : 1",
+        clipped=f"{row.saturated:.2%}",
+        cause=row.cause if blamed else "",
+        advice=ADVICE[row.cause] if blamed else "",
+    )
+
+
+def _bar(row: LayerError) -> charts.LayerBar:
+    said = "good enough" if row.cause == "none" else row.cause
+    stands_out = row.cause != "none" and row.alone_db < GOOD_DB
+    return charts.LayerBar(short_name(row.name), row.alone_db, stands_out, f"{row.name} ({row.op}): {said}")
+
+
+def _drawn(row: LayerError) -> bool:
+    return measured_db(row.alone_db) is not None
+
+
+def _decibels(value: float) -> str:
+    return "-" if measured_db(value) is None else f"{value:.1f}"
+
+
+def _tried(compiled: Compiled, index: int) -> TriedRow:
+    one, choice = compiled.measured[index], compiled.choice
+    sqnr = sqnr_of(one)
+    return TriedRow(
+        plan="packed as it came" if one.candidate.plan is None else str(one.candidate.plan),
+        state="runs" if index == choice.main else "fallback" if index == choice.fallback else "",
+        sqnr="exact" if isinf(sqnr) else f"{sqnr:.1f} dB",
+        drop=f"{100 * one.quality.drop:+.2f}",
+        predicted=milliseconds(one.predicted) if one.predicted else "-",
         note=_sentence(one.candidate.note),
     )
 
@@ -338,6 +438,13 @@ def _provenance(compiled: Compiled) -> list[Fact]:
         *[Fact(name.replace("_", " ").capitalize(), value) for name, value in sorted(provenance.recipe.items())],
         Fact("Tools", ", ".join(f"{tool} {version}" for tool, version in sorted(provenance.tools.items()))),
     ]
+
+
+def _name(one: Measured) -> str:
+    """Runtime and type; and the ranges, where several files differ in them."""
+    plan = one.candidate.plan
+    ranges = f" {plan.ranges}" if plan is not None and plan.ranges != "minmax" else ""
+    return f"{_title(one.candidate.runtime)} {one.candidate.dtype}{ranges}"
 
 
 def _title(runtime: str) -> str:

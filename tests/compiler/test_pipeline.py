@@ -98,7 +98,12 @@ def test_two_folders_give_the_same_bytes_and_no_path(
 
 def test_the_report_lies_beside_the_bundle(compiled: Compiled) -> None:
     assert compiled.report == compiled.bundle.with_name("colour-1.report")
-    assert {file.name for file in compiled.report.iterdir()} == {"report.html", "report.json"}
+    assert {file.name for file in compiled.report.iterdir()} == {
+        "card.md",
+        "report.html",
+        "report.json",
+        "sbom.cdx.json",
+    }
 
 
 def test_evaluating_the_bundle_finds_the_same_accuracy_again(compiled: Compiled, colour_pictures: Path) -> None:

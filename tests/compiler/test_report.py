@@ -1,18 +1,24 @@
 """The report: complete, and one file that opens without a network."""
 
+import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from compiler.explain.layers import short_name
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
 from compiler.report import charts
+from compiler.report.card import make_card
+from compiler.report.placed import placement_of
 from compiler.result import Compiled
 from edge import console
+from edge.manifest import Latency
 
 
 class Tags(HTMLParser):
@@ -105,3 +111,63 @@ def test_axes_have_a_few_round_ticks_inside(low: float, high: float) -> None:
     ticks = charts.Axis(low, high, 0, 100).ticks()
     assert 2 <= len(ticks) <= 7
     assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in ticks)
+
+
+def test_the_bill_of_materials_lies_beside_and_names_the_bundle(compiled: Compiled) -> None:
+    found = json.loads((compiled.report / "sbom.cdx.json").read_text("utf-8"))
+    digest = hashlib.sha256(compiled.bundle.read_bytes()).hexdigest()
+    assert found["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": digest}]
+
+
+def test_the_card_says_what_it_is_how_good_and_what_was_not_measured(compiled: Compiled) -> None:
+    card = (compiled.report / "card.md").read_text("utf-8")
+    assert card == make_card(compiled)
+    for heading in ("What it is", "Input", "Data", "Quality", "Latency", "Limits", "Provenance"):
+        assert f"\n## {heading}\n" in card
+    quality, provenance = compiled.manifest.quality, compiled.manifest.provenance
+    for said in (
+        f"{quality.agreement:.2%}",
+        f"**{quality.verdict}**",
+        provenance.source_sha256,
+        provenance.data_sha256,
+    ):
+        assert said in card
+    assert f"{len(compiled.split.calibrate)} samples set ranges" in card
+    assert "No board has timed it" in card
+    assert str(compiled.bundle.parent) not in card
+
+
+def test_the_pareto_front_holds_who_has_neither_less_loss_nor_less_time() -> None:
+    assert charts.front([(3.0, 0.0), (1.0, 0.5), (2.0, 0.6), (1.0, 0.9)]) == [1, 0]
+
+
+def test_layers_are_drawn_with_what_stands_out_marked() -> None:
+    drawn = charts.layers([charts.LayerBar("<a>", 12.0, True, "<a>: weights"), charts.LayerBar("b", -3.0, False, "b")])
+    assert drawn.count('class="bar bad"') == 1
+    assert "<a>" not in drawn
+    assert charts.layers([]) == ""
+
+
+def test_the_page_says_what_was_tried_what_each_layer_costs_and_where_it_computes(
+    compiled: Compiled, page: str
+) -> None:
+    for one in compiled.measured:
+        assert f"<code>{one.candidate.plan}</code>" in page
+    assert compiled.layers.rows
+    assert all(f">{short_name(row.name)}</td>" in page for row in compiled.layers.rows)
+    placement = placement_of(compiled)
+    assert sum(group.operators for group in placement.groups) == len(compiled.placement.ledger.rows) >= 4
+    assert all(group.kinds in page for group in placement.groups)
+    assert "None found." in page
+
+
+def test_times_that_nobody_could_predict_are_not_drawn_and_those_predicted_are(compiled: Compiled) -> None:
+    points = [charts.Point(f"form {at}", one, at == 0) for at, one in enumerate(compiled.measured)]
+    assert charts.pareto(points, "cortex-a72") == ""
+    slow = Latency(
+        core="cortex-a72", runtime="onnxruntime", kind="predicted", ms=2.0, low=1.0, high=3.0, source="a test"
+    )
+    timed = [replace(point, measured=replace(point.measured, predicted=slow)) for point in points]
+    drawn = charts.pareto(timed, "cortex-a72")
+    assert drawn.count('class="whisker"') == len(points)
+    assert drawn.count('class="front"') == 1
