@@ -9,7 +9,7 @@ ARGS   ?=
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST_ARGS ?=
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test check bench bench-compiler clean
 
 install: $(VENV)/.installed
 
@@ -44,6 +44,10 @@ check: $(VENV)/.dev
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench_agent.py docs/benchmarks
+
+# hours on two cores; goes on where it was stopped, and is no part of `make test` or of CI
+bench-compiler: $(VENV)/.installed
+	$(BIN)/python tests/bench/compiler/bench_compiler.py docs/benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache
