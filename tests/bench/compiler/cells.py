@@ -73,4 +73,4 @@ def _last_words(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
     named = [line for line in lines if re.match(r"^(\w+\.)*\w*(Error|Exception|Fail)\w*\b", line)]
     last = (named or lines or ["ended without a word"])[-1]
-    return re.sub(r"(/[\w.+-]+){2,}", "...", last)[:160]
+    return re.sub(r"(/[\w.+-]+){2,}", "...", last)[:100]
