@@ -2,7 +2,8 @@
 
 Case by case: prepare, our search, every peer in both settings, one judge for all files. Each is a cell, a process of
 its own with a limit of five minutes; what a cell gave is kept in `.cache/bench-compiler`, so that a run which was
-stopped goes on. `--page` only writes the page from what is there. Delete a cell's .json to run it again.
+stopped goes on. `--page` only writes the page from what is there,
+`--no-effort` leaves the timing of the whole command out. Delete a cell's .json to run it again.
 """
 
 import os
@@ -53,6 +54,8 @@ def peer_cell(name: str, peer: Peer, setting: str) -> None:
     """Quantize one model with one peer in one setting."""
     folder = FOLDER / name
     path, source = folder / f"{peer.name}-{setting}.cell.json", folder / f"float.{peer.takes}"
+    signed = folder / f"signed.pre.{peer.takes}"
+    source = signed if signed.exists() else source
     if remembered(path) is not None:
         return
     if not source.exists():
@@ -99,7 +102,8 @@ def main(words: list[str]) -> None:
     if "--page" not in rest:
         for name in wanted:
             bench(name, CASES[name])
-        measure_effort(FOLDER)
+        if "--no-effort" not in rest:
+            measure_effort(FOLDER)
     write(collect(FOLDER), Path(docs))
 
 

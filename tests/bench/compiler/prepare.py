@@ -1,7 +1,8 @@
 """`python prepare.py CASE FOLDER`: what all peers of one model start from, made once.
 
 Leaves samples.npz (all), calibrate.npy (what ranges are set on, in the model's shape), report.npz (x, y and what the
-float model says), and float.onnx and float.tflite where the source reaches that format.
+float model says), and float.onnx and float.tflite where the source reaches that format. A .tflite file without a
+signature, which ai-edge-quantizer refuses, is also left as signed.pre.tflite, as our own loader brings it up to date.
 """
 
 import sys
@@ -33,6 +34,8 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     report: int
     no_float: dict[str, str]
     """Format to why there is no float file of it."""
+    signed: bool = False
+    """The published .tflite file has no signature, so peers got one with it."""
 
 
 @contextmanager
@@ -77,14 +80,26 @@ def prepare(name: str, folder: Path) -> None:
             (folder / f"float.{file_format}").write_bytes(FORMATS[file_format].export(subject.model))
         except (BadModelError, MissingExtraError) as exc:
             no_float[file_format] = exc.problem
+    signed = _signed(folder / "float.tflite")
     found = Prepared(
         kind=subject.model.kind,
         calibrate=len(calibrate.samples),
         select=len(parts.select),
         report=len(parts.report),
         no_float=no_float,
+        signed=signed,
     )
     (folder / "prepared.json").write_bytes(msgspec.json.encode(found))
+
+
+def _signed(path: Path) -> bool:
+    """Add the signature that a file lacks; whether it did."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    if not path.exists() or Interpreter(model_path=str(path)).get_signature_list():
+        return False
+    path.with_name("signed.pre.tflite").write_bytes(FORMATS["tflite"].prepare(path.read_bytes()))
+    return True
 
 
 if __name__ == "__main__":

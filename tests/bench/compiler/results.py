@@ -48,6 +48,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     float_value: float
     samples: int
     calibrate: int
+    signed: bool
+    """Peers got the .tflite file with the signature that it lacks."""
     ours_format: str
     """The format whose integer file had the better SQNR on the select part."""
     ours: Ours
@@ -173,6 +175,7 @@ def _model(name: str, folder: Path) -> Model | str:
         float_value=value_of(files.metric, reference, files.truth),
         samples=prepared.report,
         calibrate=prepared.calibrate,
+        signed=prepared.signed,
         ours_format=best,
         ours=ours,
         rows=tuple(_rows(files, ours, best)),

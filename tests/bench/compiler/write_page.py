@@ -8,6 +8,7 @@ from answers import Duel, against_float_onnx, collapsed, duel, fastest_equal, ju
 from cells import LIMIT_S, Cell
 from results import Model, Results, Row
 
+SIGNED = " The published file has no signature, so ai-edge-quantizer refuses it: it got the file as our loader modernises it."
 UNITS = {"accuracy": "accuracy", "auc": "AUC", "correlation": "correlation with float"}
 
 
@@ -176,11 +177,12 @@ def _took(cell: Cell) -> str:
 def _model(model: Model) -> str:
     form = ".4f" if model.metric == "auc" else ".3f"
     chosen = model.ours.chosen
+    signed = SIGNED if model.signed else ""
     rows = "\n".join(_row(model, row, form) for row in model.rows)
     return f"""### {model.name}
 
 {model.what}. Float {UNITS[model.metric]} {model.float_value:{form}} on {model.samples} samples; {model.calibrate} calibrate. Our search took {model.seconds:.0f} s;
-a bundle would hold {chosen.precision} on {chosen.runtime} (`{chosen.plan}`).
+a bundle would hold {chosen.precision} on {chosen.runtime} (`{chosen.plan}`).{signed}
 
 | file | format | {UNITS[model.metric]} | SQNR | same | p | time | kB |
 | --- | --- | --- | --- | --- | --- | --- | --- |
