@@ -1,7 +1,7 @@
 """`python peer_onnx2tf.py FLOAT CALIBRATE SETTING OUT`: onnx2tf, in an environment of its own with Python 3.12.
 
 default: -oiqt, full-integer int8 per channel. best: -qt per-tensor, the other type that it offers. Calibration data go
-in with channels last, as its documentation asks, with mean 0 and deviation 1, since they are normalised already.
+in with channels last, as it turns every input of three or four dimensions, with mean 0 and deviation 1, since they are normalised already.
 """
 
 import re
@@ -18,7 +18,7 @@ import onnx
 def main(source: str, calibrate: str, setting: str, out: str) -> None:
     """Convert and quantize."""
     name, x = onnx.load(source).graph.input[0].name, np.load(calibrate)
-    x = np.moveaxis(x, 1, -1) if x.ndim > 3 else x
+    x = np.moveaxis(x, 1, -1) if x.ndim > 2 else x
     wrapped = ["[" * x.ndim + number + "]" * x.ndim for number in "01"]
     with tempfile.TemporaryDirectory() as scratch:
         data, made = Path(scratch) / "x.npy", Path(scratch) / "made"
