@@ -1,7 +1,8 @@
 """`python peer_onnx2tf.py FLOAT CALIBRATE SETTING OUT`: onnx2tf, in an environment of its own with Python 3.12.
 
 default: -oiqt, full-integer int8 per channel. best: -qt per-tensor, the other type that it offers. Calibration data go
-in with channels last, as it turns every input of three or four dimensions, with mean 0 and deviation 1, since they are normalised already.
+in with channels last, as it turns every input of three or four dimensions, with mean 0 and deviation 1, since they are
+normalised already.
 """
 
 import re

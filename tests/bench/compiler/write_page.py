@@ -31,7 +31,9 @@ Written by `make bench-compiler` from `compiler.json` beside it; do not edit. Ma
 Every tool got the same float file (our own export of a torch network, else the file as published), the same calibrate part as float32
 arrays, and is judged on the same report part, which ours does not see before. A cell (model x tool x setting) has {LIMIT_S // 60} minutes. One program
 judges all files: onnxruntime for .onnx, LiteRT for .tflite, one thread. Ours is what `edge compile --target x86-64 --effort normal`
-searches; in each format, the integer file that its rule takes there by the select part. *default* and *best* are each peer's
+searches; in each format, the integer file that its rule takes there by the select part; where one of ours is compared, it is the one with
+the higher SQNR on the select part, marked with a star. The *best peer* has the highest metric of all tools and settings, and of equal ones
+the highest SQNR. *default* and *best* are each peer's
 documented default and best documented setting; the head of each `tests/bench/compiler/peer_*.py` says which.
 
 SQNR is that of the outputs, in dB. Where a .tflite file ends in a soft-max it is taken before it; onnxruntime files as they are.
@@ -195,9 +197,7 @@ def _row(model: Model, row: Row, form: str) -> str:
     star = " *" if row.who == "ours" and row.format == model.ours_format else ""
     name = f"{row.who} {row.setting}".strip() + star
     if row.judged is None:
-        return (
-            f"| {name} | {row.format} | {row.state if row.state != 'none' else 'none'}: {_cell(row.reason)} | | | | | |"
-        )
+        return f"| {name} | {row.format} | {row.state}: {_cell(row.reason)} | | | | | |"
     found = judged(row)
     name = f"**{name}**" if found.collapsed else name
     p = f"{row.ours_against.p:.2g}" if row.ours_against is not None else ""
@@ -209,7 +209,7 @@ def _row(model: Model, row: Row, form: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "/").replace("\n", " ")
+    return text.replace("|", "/").replace("\n", " ")[:100]
 
 
 def _missing(results: Results) -> str:
