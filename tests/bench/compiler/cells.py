@@ -18,6 +18,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     """done, timeout, failed, or none: there is nothing to run."""
     seconds: float = 0.0
+    cpu_s: float | None = None
+    """Of all its threads; a busy machine lengthens `seconds`, hardly this. None: not known."""
     memory_mib: float = 0.0
     """Largest resident set of the process and its children."""
     reason: str = ""
@@ -49,12 +51,12 @@ def run(words: list[str], log: Path, environment: dict[str, str] | None = None) 
         )
         status, usage = _wait(process.pid, started)
     seconds = round(time.monotonic() - started, 1)
-    memory = round(usage.ru_maxrss / 1024, 1)
+    cpu_s, memory = round(usage.ru_utime + usage.ru_stime, 1), round(usage.ru_maxrss / 1024, 1)
     if status is None:
-        return Cell(state="timeout", seconds=seconds, memory_mib=memory, reason=f"more than {LIMIT_S} s")
+        return Cell(state="timeout", seconds=seconds, cpu_s=cpu_s, memory_mib=memory, reason=f"more than {LIMIT_S} s")
     if status != 0:
-        return Cell(state="failed", seconds=seconds, memory_mib=memory, reason=_last_words(log))
-    return Cell(state="done", seconds=seconds, memory_mib=memory)
+        return Cell(state="failed", seconds=seconds, cpu_s=cpu_s, memory_mib=memory, reason=_last_words(log))
+    return Cell(state="done", seconds=seconds, cpu_s=cpu_s, memory_mib=memory)
 
 
 def _wait(pid: int, started: float) -> tuple[int | None, resource.struct_rusage]:

@@ -9,7 +9,12 @@ from cases import CASES, ROOT
 from cells import Cell, keep, remembered, run
 
 CASE = "mobilenet_v2"
-RUNS = ("quick", "quick again", "normal", "normal again")
+ONE = "on one thread"
+RUNS = (
+    *(f"{effort} {ONE}{again}" for effort in ("quick", "normal") for again in ("", " again")),
+    *(f"{effort}{again}" for effort in ("quick", "normal") for again in ("", " again")),
+)
+"""As the command is called, and with OMP_NUM_THREADS=1: on a busy machine threads that wait for each other spin."""
 
 
 def measure_effort(folder: Path) -> None:
@@ -22,10 +27,11 @@ def measure_effort(folder: Path) -> None:
         if remembered(path) is not None:
             continue
         effort = name.split()[0]
-        cache = home / f"cache-{effort}"
+        cache = home / f"cache-{effort}{'-one' if ONE in name else ''}"
         words = [sys.executable, "-m", "edge.cli", "compile", CASES[CASE].model, "--target", "x86-64"]
         words += ["--data", str(home / "samples.npz"), "-o", str(home / "effort.edge"), "--effort", effort]
         variables = {**os.environ, "PYTHONPATH": str(ROOT), "XDG_CACHE_HOME": str(cache)}
+        variables |= {"OMP_NUM_THREADS": "1"} if ONE in name else {}
         print(f"{CASE}: effort {name}", file=sys.stderr, flush=True)
         keep(path, run(words, path.with_suffix(".log"), variables))
 
