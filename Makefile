@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 # tests mostly wait for processes of their own; a file's tests stay together, so that what they share is made once
 JOBS   ?= 2
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test check bench bench-compiler clean
 
 install: $(VENV)/.installed
 
@@ -47,6 +47,10 @@ check: $(VENV)/.dev
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench_agent.py docs/benchmarks
 	$(BIN)/python tests/bench/transports.py docs/benchmarks
+
+# hours on two cores; goes on where it was stopped, and is no part of `make test` or of CI
+bench-compiler: $(VENV)/.installed
+	$(BIN)/python tests/bench/compiler/bench_compiler.py docs/benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

@@ -29,8 +29,8 @@ REACHES: dict[Kind, tuple[Format, ...]] = {
 """File formats that a float source can become; one that is quantized already stays what it is."""
 STATIC: frozenset[Precision] = frozenset({"int8", "int16x8", "mixed"})
 """Precisions whose activations are integers, so that ranges and passes matter."""
-_BEST: tuple[Ranges, ...] = ("percentile", "mse")
-_OTHERS: tuple[Ranges, ...] = ("minmax", "moving-average")
+_NORMAL: tuple[Ranges, ...] = ("percentile", "mse", "minmax")
+_OTHERS: tuple[Ranges, ...] = ("moving-average",)
 _ALL: tuple[Pass, ...] = ("equalize", "split-outputs", "correct-bias")
 _SAFE = "/:;.()[]+-_@"
 
@@ -128,8 +128,8 @@ def _quick(runtime: RuntimeName, target: Target) -> Iterator[Plan]:
 
 
 def _normal(runtime: RuntimeName, target: Target) -> Iterator[Plan]:
-    """Percentile and least squares, with corrected biases, came out best on four networks of five (measured)."""
-    for ranges in _BEST:
+    """Each of these ranges, with corrected biases, came out best on some network (docs/benchmarks/compiler.md)."""
+    for ranges in _NORMAL:
         yield Plan(runtime, "int8", _activations(runtime, target), ranges, _ALL)
     yield Plan(runtime, "float16")
 

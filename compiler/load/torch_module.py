@@ -22,6 +22,7 @@ def import_torch() -> Any:  # noqa: ANN401  torch's own types are not followed (
     except ImportError as exc:
         problem = f"torch cannot be imported: {exc}"
         raise MissingExtraError(problem, remedy="pip install 'edgewright[compiler]'") from exc
+    torch.set_num_threads(1)  # one sample at a time: a second thread gains nothing, and on a busy machine it only spins
     return torch
 
 
