@@ -275,12 +275,17 @@ def test_an_obstacle_beats_green_and_a_lidar_that_falls_silent_stops(
         agent.goes()
         simulator.faults.silent = True
         stops(agent)
-        agent.until(lambda: agent.status().sensors.troubles, "its trouble in the status")
-        assert "lidar" in agent.status().sensors.troubles
+
+        def troubles() -> dict[str, str]:
+            heard = agent.status().sensors  # None until the process has spoken
+            return heard.troubles if heard is not None else {}
+
+        agent.until(lambda: "lidar" in troubles(), "its trouble in the status")
         simulator.faults.silent = False
         agent.goes()
-        os.kill(agent.pid("sensors"), signal.SIGKILL)
+        os.kill(agent.pid("sensors"), signal.SIGSTOP)  # killed, it might be back before its last reading is too old
         stops(agent)
+        os.kill(agent.pid("sensors"), signal.SIGKILL)
         agent.goes()
         assert agent.stop() == 0
 

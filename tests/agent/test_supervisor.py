@@ -37,15 +37,17 @@ def kill(agent: Any, name: str, number: int) -> int:
     return time.monotonic_ns()
 
 
-def made_safe(agent: Any, since_ns: int) -> Line:
-    """The first line after `since_ns` that says `safe`; waits for it."""
+def safe_or_fresh(agent: Any, since_ns: int) -> Line:
+    """The first line that says `safe`, or rests on a frame captured after `since_ns`: on a quick machine a process may
+    be back before anything is too old."""
     found: list[Line] = []
 
     def look() -> list[Line]:
-        found[:] = [line for line in agent.lines() if line.safe and line.applied_ns > since_ns]
+        after = [line for line in agent.lines() if line.applied_ns > since_ns]
+        found[:] = [line for line in after if line.safe or line.captured_ns > since_ns]
         return found
 
-    agent.until(look, "the safe state")
+    agent.until(look, "the safe state or a fresh frame")
     return found[0]
 
 
@@ -67,7 +69,8 @@ def test_a_killed_or_stopped_process_leaves_the_actuator_safe_and_comes_back(
     for number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGKILL):
         agent.goes()
         struck_ns = kill(agent, name, number)
-        assert made_safe(agent, struck_ns).applied_ns - struck_ns < 3 * LIMIT_MS * 1e6
+        first = safe_or_fresh(agent, struck_ns)
+        assert first.applied_ns - struck_ns < (3 if first.safe else 1) * LIMIT_MS * 1e6
     agent.goes()
     assert all(x.applied_ns - x.captured_ns <= LIMIT_MS * 1e6 for x in agent.lines() if not x.safe)
     assert agent.stop() == 0
