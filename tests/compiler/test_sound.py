@@ -13,6 +13,7 @@ from compiler.evaluate import evaluate_bundle
 from compiler.load.source import SourceModel, guess_layout
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
+from compiler.plan import parse_plan
 from compiler.read_data import open_data
 from compiler.search import Scope
 from edge import console
@@ -233,7 +234,8 @@ def _file(folder: Path, toml: str) -> Path:
 
 def test_a_model_compiled_from_sound_carries_how_to_hear(tone_model: Path, tones: Path, tmp_path: Path) -> None:
     order = Order(target="x86-64", name="tone", output=tmp_path / "tone-1.edge")
-    request = Request(model=str(tone_model), data=tones, order=order, scope=Scope(effort="quick"))
+    plans = (parse_plan("onnxruntime float32"), parse_plan("onnxruntime int8"))
+    request = Request(model=str(tone_model), data=tones, order=order, scope=Scope(plans=plans))
     compiled = compile_model(request, stage=console.progress, warn=lambda _: None)
     bundle = open_bundle(compiled.bundle)
     heard = bundle.manifest.input

@@ -66,7 +66,9 @@ def plainly(contract: AudioInput, sound: np.ndarray) -> np.ndarray:
     frames = [x[i * contract.hop_length :][: contract.win_length] for i in range(contract.window)]
     peak = max(float(np.abs(frame).max()) if contract.level == "absmax" else float(frame.max()) for frame in frames)
     scale = peak if contract.level != "none" else 1.0
-    turn = np.exp(-2j * np.pi * np.outer(np.arange(contract.n_fft // 2 + 1), np.arange(contract.n_fft)) / contract.n_fft)
+    turn = np.exp(
+        -2j * np.pi * np.outer(np.arange(contract.n_fft // 2 + 1), np.arange(contract.n_fft)) / contract.n_fft
+    )
     shape = {"hann": 0.5, "hamming": 0.54, "ones": 1.0}[contract.window_fn]
     out = []
     for frame in frames:
