@@ -20,6 +20,8 @@ SOUND_EXAMPLE: Mapping[str, object] = {
     "level": "max",
     "log": "ln",
     "log_offset": 1e-6,
+    "log_floor": 0.0,
+    "top_db": 0.0,
     "dct_norm": "htk",
 }
 """Everything that changes the numbers: none is guessed. These are those of MLPerf Tiny's keyword spotting, whose data
@@ -43,6 +45,8 @@ ADVICE_ON_SOUND: Mapping[str, str] = {
     "level": '"none", or divide by the largest sample: "max", "absmax"',
     "log": '"ln", "log10" or "db"',
     "log_offset": "added before the logarithm",
+    "log_floor": "smaller sums count as this (librosa and torchaudio: `amin`); 0 for none",
+    "top_db": "of db: how far below the loudest value others may lie; 0 for no limit",
     "dct_norm": '"ortho" (torchaudio, librosa) or "htk" (TensorFlow)',
 }
 

@@ -118,6 +118,10 @@ class AudioInput(Record, frozen=True, kw_only=True, tag_field="kind", tag="audio
     """db: 10 * log10."""
     log_offset: float = 1e-6
     """Added before the logarithm."""
+    log_floor: float = 0.0
+    """Smaller sums count as this, before the logarithm."""
+    top_db: float = 0.0
+    """Of `db`: what lies further below the loudest value of the window counts as this far below it; 0: no limit."""
     dct_norm: Literal["ortho", "htk"] = "ortho"
     """htk: every coefficient times sqrt(2 / n_mels), the first one, too."""
     layout: Literal["NTC", "NCT", "NF", "NTC1", "N1TC", "N1CT"] = "NTC"

@@ -31,9 +31,16 @@ def values_of(contract: AudioInput) -> int:
 
 def check_sound(contract: AudioInput) -> None:
     """Raise `BadInputContractError` where numbers of the contract contradict each other."""
-    numbers = (contract.f_min, contract.f_max, contract.preemphasis, contract.log_offset)
+    numbers = (
+        contract.f_min,
+        contract.f_max,
+        contract.preemphasis,
+        contract.log_offset,
+        contract.log_floor,
+        contract.top_db,
+    )
     for wrong, what in (
-        (not np.isfinite(numbers).all(), "f_min, f_max, preemphasis and log_offset must be finite"),
+        (not np.isfinite(numbers).all(), "f_min, f_max, preemphasis, log_offset, log_floor and top_db must be finite"),
         (contract.n_fft < contract.win_length, "n_fft is shorter than win_length"),
         (contract.hop_length > contract.win_length, "hop_length is longer than win_length: sound would be skipped"),
         (
@@ -41,7 +48,15 @@ def check_sound(contract: AudioInput) -> None:
             "wanted is 0 <= f_min < f_max <= rate / 2",
         ),
         (contract.n_mfcc > contract.n_mels, "n_mfcc is more than n_mels"),
-        (contract.log_offset <= 0, "log_offset must be positive, for silence has no logarithm"),
+        (
+            min(contract.log_offset, contract.log_floor, contract.top_db) < 0,
+            "log_offset, log_floor or top_db is negative",
+        ),
+        (
+            contract.log_offset + contract.log_floor <= 0,
+            "log_offset or log_floor must be positive: silence has no logarithm",
+        ),
+        (contract.top_db > 0 and contract.log != "db", "top_db belongs to db"),
         (window_samples(contract) > MAX_SAMPLES, f"one input is longer than {MAX_SAMPLES} samples"),
     ):
         if wrong:
@@ -93,9 +108,11 @@ class Features:
         peak = float(rows[:, -1].max())
         if contract.level != "none" and peak > 0:
             energies /= peak**contract.power
-        logs = np.log(energies + contract.log_offset)
+        logs = np.log(np.maximum(energies + contract.log_offset, contract.log_floor))
         if contract.log != "ln":
             logs *= (10 if contract.log == "db" else 1) / np.log(10)
+        if contract.top_db:
+            logs = np.maximum(logs, logs.max() - contract.top_db)
         values: Real = (logs @ self._dct if self._dct is not None else logs).astype(np.float32)
         return values
 

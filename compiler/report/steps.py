@@ -70,11 +70,17 @@ def _sound(contract: AudioInput) -> list[Fact]:
             f"{_number(contract.f_min)} to {_number(contract.f_max)} Hz, {contract.mel_scale}, "
             f"straight in {contract.triangles}, norm {contract.norm}",
         ),
-        Fact("Logarithm", contract.log, f"of the value + {_number(contract.log_offset)}"),
+        Fact("Logarithm", contract.log, _of_what(contract)),
         *([Fact("MFCC", str(contract.n_mfcc), f"DCT-II, {contract.dct_norm}")] if contract.n_mfcc else []),
         *_normalization(contract.mean, contract.std),
         Fact("Layout", contract.layout, "N sample, T frames, C values of a frame"),
     ]
+
+
+def _of_what(contract: AudioInput) -> str:
+    floor = f", at least {_number(contract.log_floor)}" if contract.log_floor else ""
+    below = f"; at most {_number(contract.top_db)} dB below the loudest" if contract.top_db else ""
+    return f"of the value + {_number(contract.log_offset)}{floor}{below}"
 
 
 def _normalization(mean: Sequence[float], std: Sequence[float]) -> list[Fact]:

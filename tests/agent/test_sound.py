@@ -21,22 +21,41 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge.bundle import Baseline, Golden, pack
 from edge.errors import BadDataError, FileMissingError, MissingExtraError, SourceError
-from edge.manifest import AudioInput, Manifest, Provenance, Quality, TensorSpec, Tolerance, Variant
-from edge.sound import Features
+from edge.manifest import (
+    AudioInput,
+    InputContract,
+    Manifest,
+    Provenance,
+    Quality,
+    SeriesInput,
+    TensorSpec,
+    Tolerance,
+    Variant,
+)
+from edge.sound import Features, window_samples
 from edge.statistics import SCORE_EDGES
 from edge.windows import window_of
+from edge_agent.capture import Camera, Press
+from edge_agent.channels import make_pipe
+from edge_agent.link import Act
 from edge_agent.recording.chunks import ChunkReader
 from edge_agent.recording.messages import Turn
 from edge_agent.recording.replay import read_items
+from edge_agent.ring_memory import create_ring
 from edge_agent.sources import Rows
 from edge_agent.sources.microphone import Microphone, SampleClock
 from edge_agent.sources.wav import Wav
+from edge_agent.specs import CaptureSpec, Chosen
 
 StartAgent = Callable[..., Any]
 RATE, FRAMES, MELS = 8000, 10, 8
 PERIOD = RATE // 50
 WAIT_S = 30.0
 HIGH_HZ, LOW_HZ = 2500.0, 400.0
+HEARD = AudioInput(
+    sample_rate=RATE, window=FRAMES, stride=2, win_length=200, hop_length=80, n_fft=256, n_mels=MELS, f_min=100.0,
+    f_max=4000.0,
+)  # fmt: skip
 needs_arecord = pytest.mark.skipif(shutil.which("arecord") is None, reason="needs arecord, of alsa-utils")
 
 
@@ -131,6 +150,66 @@ def test_a_sound_card_whose_clock_is_slow_does_not_age() -> None:
         now_ns = round(10_005_000 * n)
         behind_ns = now_ns - clock.stamp(10, now_ns)
     assert 0 <= behind_ns < 1_000_000
+
+
+# --- into the ring ----------------------------------------------------------------------------------
+
+
+class Ear:
+    """A source that only remembers what it was asked for."""
+
+    live = True
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    def open(self, *asked: float) -> None:
+        self.asked.append(asked[-1])
+
+    def read(self, _: int) -> Rows:
+        return Rows(np.zeros((PERIOD, 1), np.float32), time.monotonic_ns())
+
+    def close(self) -> None:
+        self.asked.append(0)
+
+
+def press(contract: InputContract) -> Press:
+    token = bytes(16)
+    spec = CaptureSpec(
+        parent=0, link_fd=0, source=Chosen(kind="wav", options={}, folder="."), fps=30, contract=contract, epoch=1,
+        active=0, ring_fd=create_ring(token=token), token=token.hex(), publications=(make_pipe().write_fd,),
+    )  # fmt: skip
+    return Press(spec)
+
+
+def test_a_source_is_asked_for_the_models_rate_and_opened_again_for_a_model_that_hears_at_another() -> None:
+    ear, writer = Ear(), press(HEARD)
+    camera = Camera(ear, 30)
+    camera.read(writer)
+    camera.read(writer)
+    writer.act(Act(contract=msgspec.structs.replace(HEARD, stride=5), epoch=2, active=1, fps=15))
+    camera.read(writer)
+    assert ear.asked == [RATE]
+    writer.act(Act(contract=msgspec.structs.replace(HEARD, sample_rate=16000), epoch=3, active=0, fps=15))
+    camera.read(writer)
+    assert ear.asked == [RATE, 0, 16000]
+
+
+def test_each_window_is_stamped_with_its_own_last_sample() -> None:
+    writer = press(HEARD)
+    size = window_samples(HEARD)
+    writer.publish_rows(Rows(np.zeros((size + 5 * HEARD.hop_length + 7, 1), np.float32), 1_000_000_000))
+    assert writer.frame == 3  # a new one every 2 frames
+    behind_ns = (7 + HEARD.hop_length) * 10**9 // RATE
+    newest = writer._writer._memory.header(writer._writer._newest)
+    assert (newest.frame, newest.captured_ns) == (3, 1_000_000_000 - behind_ns)
+
+
+def test_a_model_that_takes_raw_samples_has_a_series_of_one_column() -> None:
+    writer = press(SeriesInput(window=PERIOD, stride=PERIOD, columns=("sound",)))
+    assert writer.ask(RATE) == (1, 1, RATE)
+    writer.publish_rows(Rows(np.zeros((3 * PERIOD, 1), np.float32), 1))
+    assert writer.frame == 3
 
 
 # --- a microphone -----------------------------------------------------------------------------------
@@ -261,11 +340,6 @@ def test_without_arecord_the_remedy_names_its_package(monkeypatch: pytest.Monkey
 
 
 # --- the whole agent --------------------------------------------------------------------------------
-
-HEARD = AudioInput(
-    sample_rate=RATE, window=FRAMES, stride=2, win_length=200, hop_length=80, n_fft=256, n_mels=MELS, f_min=100.0,
-    f_max=4000.0,
-)  # fmt: skip
 
 
 def tone_bundle(folder: Path) -> Path:

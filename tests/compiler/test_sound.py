@@ -42,6 +42,8 @@ norm = "none"
 level = "none"
 log = "ln"
 log_offset = 1e-6
+log_floor = 0.0
+top_db = 0.0
 mean = 0.0
 std = 1.0
 """

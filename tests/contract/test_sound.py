@@ -26,6 +26,9 @@ LOG_MEL: dict[str, Any] = {
 }  # fmt: skip
 
 
+LIBROSA = LOG_MEL | {"n_mfcc": 12, "log_offset": 0.0, "log_floor": 1e-10, "top_db": 20.0, "window_fn": "hann"}
+
+
 def audio(given: dict[str, Any], **more: Any) -> AudioInput:
     return AudioInput(**{**given, **more})
 
@@ -70,14 +73,18 @@ def plainly(contract: AudioInput, sound: np.ndarray) -> np.ndarray:
         -2j * np.pi * np.outer(np.arange(contract.n_fft // 2 + 1), np.arange(contract.n_fft)) / contract.n_fft
     )
     shape = {"hann": 0.5, "hamming": 0.54, "ones": 1.0}[contract.window_fn]
-    out = []
+    bands, out = [], []
     for frame in frames:
         before = np.concatenate([frame[:1], frame[:-1]])
         taper = [shape - (1 - shape) * math.cos(2 * math.pi * n / len(frame)) for n in range(len(frame))]
         tapered = (frame - contract.preemphasis * before) / scale * taper
         strength = np.abs(turn @ np.pad(tapered, (0, contract.n_fft - len(frame)))) ** contract.power
-        logs = np.log(mel_filters(contract) @ strength + contract.log_offset)
+        logs = np.log(np.maximum(mel_filters(contract) @ strength + contract.log_offset, contract.log_floor))
         logs = logs if contract.log == "ln" else logs / math.log(10) * (10 if contract.log == "db" else 1)
+        bands.append(logs)
+    loudest = max(float(logs.max()) for logs in bands)
+    for band in bands:
+        logs = np.maximum(band, loudest - contract.top_db) if contract.top_db else band
         n = contract.n_mels
         row = []
         for k in range(contract.n_mfcc):
@@ -87,7 +94,9 @@ def plainly(contract: AudioInput, sound: np.ndarray) -> np.ndarray:
     return np.array(out)
 
 
-@pytest.mark.parametrize("given", [KEYWORDS, LOG_MEL, LOG_MEL | {"n_mfcc": 12, "log": "log10", "level": "none"}])
+@pytest.mark.parametrize(
+    "given", [KEYWORDS, LOG_MEL, LOG_MEL | {"n_mfcc": 12, "log": "log10", "level": "none"}, LIBROSA]
+)
 def test_the_arithmetic_is_the_definition(given: dict[str, Any]) -> None:
     contract = audio(given)
     sound = noise(window_samples(contract))
@@ -213,6 +222,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "upside down": ({"f_min": 3900.0}, "f_min < f_max"),
     "too many": ({"n_mfcc": 21}, "n_mfcc"),
     "no logarithm": ({"log_offset": 0.0}, "log_offset"),
+    "negative": ({"log_floor": -1.0}, "negative"),
+    "no decibels": ({"log": "ln", "top_db": 80.0}, "top_db belongs to db"),
     "no number": ({"preemphasis": math.nan}, "finite"),
     "endless": ({"window": 16384, "win_length": 16384, "hop_length": 16384, "n_fft": 16384}, "longer than"),
 }
