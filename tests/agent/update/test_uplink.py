@@ -448,9 +448,8 @@ def test_no_row_is_lost_when_the_broker_and_the_uplink_are_killed(
 
 
 def rows_left(supervisor: Supervisor) -> int:
-    return int(
-        sqlite3.connect(supervisor.state_dir / "run" / "outbox.sqlite").execute("SELECT count(*) FROM rows").fetchone()[0]
-    )
+    outbox = sqlite3.connect(supervisor.state_dir / "run" / "outbox.sqlite")
+    return int(outbox.execute("SELECT count(*) FROM rows").fetchone()[0])
 
 
 def test_presence_tells_a_late_will_from_a_new_session(supervisor: Supervisor, fleet: Fleet) -> None:
