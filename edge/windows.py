@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from edge.errors import BadDataError
 from edge.manifest import AudioInput, InputContract, SeriesInput
-from edge.sound import Features
+from edge.sound import Features, window_samples
 
 Real = NDArray[np.float32]
 
@@ -73,6 +73,8 @@ class SoundWindow:
         self._frames = SlidingWindow(contract.window, contract.stride, self._features.row_values)
         self._rest: Real = np.empty(0, np.float32)
         """Samples from the beginning of the next frame on."""
+        self._recent: Real = np.empty(0, np.float32)
+        """Samples of the last window's length, for a model that takes over."""
         self.late_ns = 0
 
     def push(self, rows: Real) -> Iterator[Real]:
@@ -86,6 +88,7 @@ class SoundWindow:
                 remedy="let the source be `microphone` or `wav`, or deliver one channel",
             )
         contract, sound = self._contract, np.concatenate([self._rest, rows[:, 0]])
+        self._recent = np.concatenate([self._recent, rows[:, 0]])[-window_samples(contract) :]
         frames = self._features.rows(sound)
         self._rest = sound[len(frames) * contract.hop_length :].copy()
         since = len(self._rest) + contract.hop_length - contract.win_length
@@ -99,12 +102,22 @@ class SoundWindow:
     def clear(self) -> None:
         """Forget everything: there is a gap, and a window must have none."""
         self._frames.clear()
-        self._rest = self._rest[:0]
+        self._rest, self._recent = self._rest[:0], self._recent[:0]
+
+    def taken_over(self, contract: AudioInput) -> "SoundWindow":
+        """A window for another model that goes on with the sound that was heard last, if it hears at the same rate."""
+        other = SoundWindow(contract)
+        if contract.sample_rate == self._contract.sample_rate:
+            for _ in other.push(self._recent[:, None]):
+                pass  # the model before has decided on this
+        return other
 
 
-def window_of(contract: InputContract) -> Window | None:
-    """The window that a contract asks for; None where it takes whole samples."""
+def window_of(contract: InputContract, before: Window | None = None) -> Window | None:
+    """The window that a contract asks for; None where it takes whole samples. `before`: that of the model before."""
     match contract:
+        case AudioInput() if isinstance(before, SoundWindow):
+            return before.taken_over(contract)
         case SeriesInput(window=rows, stride=stride, columns=columns):
             return SlidingWindow(rows, stride, len(columns))
         case AudioInput():

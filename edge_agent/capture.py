@@ -143,7 +143,7 @@ class Press:
     def act(self, order: Act) -> None:
         """From the next frame on another loop decides: this assignment, between two frames, is the switch."""
         if order.contract != self._contract:  # else the window goes on without a gap
-            self._window = window_of(order.contract)
+            self._window = window_of(order.contract, before=self._window)
         self._contract, self._epoch, self._active = order.contract, order.epoch, order.active
 
     @property

@@ -139,6 +139,23 @@ def test_after_a_gap_no_window_holds_sound_from_before() -> None:
     assert [one.tobytes() for one in window.push(sound[:, None])] == [Features(contract).of(sound).tobytes()]
 
 
+def test_a_model_that_takes_over_needs_no_new_window_of_sound() -> None:
+    old, new = audio(LOG_MEL), audio(LOG_MEL, n_mels=12, n_mfcc=5)
+    sound, size = noise(3000), window_samples(old)
+    before = window_of(old)
+    assert before is not None
+    list(before.push(sound[:2000, None]))
+    after = window_of(new, before=before)
+    assert after is not None
+    hop = new.stride * new.hop_length
+    heard = [one.tobytes() for one in after.push(sound[2000 : 2000 + hop, None])]
+    start = 2000 - size + hop
+    assert heard == [Features(new).of(sound[start : start + size]).tobytes()]
+    other_rate = window_of(audio(LOG_MEL, sample_rate=16000), before=before)
+    assert other_rate is not None
+    assert list(other_rate.push(sound[: size - 1, None])) == []
+
+
 def test_a_source_of_two_channels_is_refused() -> None:
     window = window_of(audio(LOG_MEL))
     assert window is not None
