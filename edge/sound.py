@@ -13,8 +13,8 @@ from edge.manifest import AudioInput
 Real = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
-MAX_SAMPLES = 1 << 22
-"""In one input: four minutes at 16 kHz."""
+MAX_SAMPLES = 1 << 24
+"""In all frames of one input, which overlap: five minutes in frames of 30 ms every 10 ms at 16 kHz."""
 FULL_SCALE = 32768
 """Of 16-bit samples: they become -1 to 1."""
 
@@ -57,7 +57,7 @@ def check_sound(contract: AudioInput) -> None:
             "log_offset or log_floor must be positive: silence has no logarithm",
         ),
         (contract.top_db > 0 and contract.log != "db", "top_db belongs to db"),
-        (window_samples(contract) > MAX_SAMPLES, f"one input is longer than {MAX_SAMPLES} samples"),
+        (contract.window * contract.win_length > MAX_SAMPLES, f"its frames hold more than {MAX_SAMPLES} samples"),
     ):
         if wrong:
             raise BadInputContractError(f"the audio contract is wrong: {what}", remedy="correct it in the input file")

@@ -242,7 +242,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "negative": ({"log_floor": -1.0}, "negative"),
     "no decibels": ({"log": "ln", "top_db": 80.0}, "top_db belongs to db"),
     "no number": ({"preemphasis": math.nan}, "finite"),
-    "endless": ({"window": 16384, "win_length": 16384, "hop_length": 16384, "n_fft": 16384}, "longer than"),
+    "endless": ({"window": 16384, "win_length": 16384, "hop_length": 1, "n_fft": 16384}, "hold more than"),
 }
 
 
