@@ -85,7 +85,7 @@ class LoopConfig(Section, frozen=True, kw_only=True):
 
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     cpu: Annotated[int, msgspec.Meta(ge=0, lt=1024)] | None = None
-    """Processor that the loop is bound to; none by default."""
+    """Processor that the loop which decides has to itself; the rest of the agent stays off it. None by default."""
     hang_s: Positive = 3.0
     """Longer than any single inference; a loop that is silent for so long is killed and started again."""
     start_s: Positive = 60.0

@@ -4,7 +4,6 @@ The GIL is the largest source of jitter, so telemetry, updates and the network l
 """
 
 import gc
-import os
 import select
 import time
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from edge.quantization import dequantize
 from edge.runtimes import Session, check_golden, open_session
 from edge_agent.board import Board
 from edge_agent.channels import Command, Publication, newest, send
+from edge_agent.cores import check_core, move_to
 from edge_agent.deciders import Decider, Inputs, make_decider
 from edge_agent.link import BEAT_S, Beat, Link, LoopReady, die_with, start_child
 from edge_agent.recording.tap import Taps, open_taps
@@ -33,7 +33,7 @@ from edge_agent.specs import LoopSpec
 def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
     """Main path: one turn for each frame that is announced while this loop is the active one."""
     now, session, decider, ring, board = time.monotonic_ns, parts.session, parts.decider, parts.ring, parts.board
-    taps = parts.taps
+    taps, core = parts.taps, spec.cpu
     poll, max_age_ns, last_frame, lost = _poll(spec, link), round(spec.max_age_ms * 1e6), 0, 0
     while link.open:
         poll.poll(BEAT_S * 1000)
@@ -48,6 +48,9 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
         if seen.active != spec.index:
             last_frame = seen.frame
             continue
+        if core is not None:  # not before: a model that loads must not disturb the one that decides
+            move_to(core)
+            core = None
         picture = ring.claim(seen.slot, seen.frame)
         if picture is None:  # overtaken: a newer frame is about to be announced
             continue
@@ -56,9 +59,7 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
             ring.release(seen.slot)
             continue
         parts.preprocessor.into(picture, session.input_buffer())
-        if taps is None:
-            ring.release(seen.slot)
-        else:  # they need the picture until the decision is made
+        if taps is not None:
             taps.take(session.input_buffer())
         sample = parts.sample()
         invoke_start_ns = now()
@@ -78,7 +79,7 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
             lost = 0 if send(spec.records_fd, record.pack()) else dropped
         if taps is not None:
             taps.turn(seen, picture, inputs, decision, dropped, (read_ns, handed_ns), decider.floor)
-            ring.release(seen.slot)
+        ring.release(seen.slot)  # only now: it costs a call into the kernel, and there is a slot for each loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def run(spec: LoopSpec, link: Link) -> None:
     """Load, check on the golden samples, warm up, say so, and decide until told to stop."""
     die_with(spec.parent)
     if spec.cpu is not None:
-        os.sched_setaffinity(0, {spec.cpu})
+        check_core(spec.cpu)
     bundle = open_named(Path(spec.bundle), spec.model)
     session = open_session(bundle, variant=smallest(bundle) if spec.small else None, threads=spec.threads)
     report = check_golden(bundle, session)

@@ -184,3 +184,13 @@ def test_quantizing_loses_at_most_half_a_step_and_saturates() -> None:
     x = np.linspace(-13.8, 11.7, 1001).astype(np.float32)
     assert np.abs(dequantize(quantize(x, spec), spec) - x).max() <= 0.05001
     assert quantize(np.array([1e9, -1e9], np.float32), spec).tolist() == [127, -128]
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [("uint8", 0), ("int8", -128), ("uint8", 7)])
+def test_a_picture_in_the_models_own_form_is_what_it_would_be_after_reordering(dtype: str, zero_point: int) -> None:
+    contract = ImageInput(width=9, height=5, colour="BGR", layout="NHWC", scale=1 / 255)
+    spec = spec_of(contract, dtype, 1 / 255, zero_point)
+    picture = np.random.default_rng(0).integers(0, 256, (5, 9, 3), dtype=np.uint8)
+    preprocessor, out = Preprocessor(contract, spec), np.zeros(spec.shape, dtype)
+    preprocessor.into(picture, out)
+    assert np.array_equal(out[0], quantize(preprocessor.real(picture), spec))

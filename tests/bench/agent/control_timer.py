@@ -1,0 +1,36 @@
+"""`python control_timer.py OUT`: how late this machine wakes a process that has nothing to do but wake on time.
+
+It waits as the guard does (select with a timeout), 20 ms at a time, until SIGTERM; then it writes its latenesses in
+nanoseconds to OUT, as JSON.
+"""
+
+import json
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+
+PERIOD_NS = 20_000_000
+
+
+def main() -> None:
+    """Until SIGTERM."""
+    running, late_ns = True, []
+
+    def stop(*_: object) -> None:
+        nonlocal running
+        running = False
+
+    signal.signal(signal.SIGTERM, stop)
+    due_ns = time.monotonic_ns()
+    while running:
+        due_ns = max(due_ns + PERIOD_NS, time.monotonic_ns())
+        while (left_ns := due_ns - time.monotonic_ns()) > 0:
+            select.select([], [], [], left_ns / 1e9)
+        late_ns.append(time.monotonic_ns() - due_ns)
+    Path(sys.argv[1]).write_text(json.dumps(late_ns))
+
+
+if __name__ == "__main__":
+    main()
