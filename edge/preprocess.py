@@ -43,6 +43,18 @@ def contract_shape(contract: InputContract) -> tuple[int, ...]:
             return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
 
 
+def empty_sample(contract: InputContract) -> Data:
+    """A sample of zeros, of the size and form in which the capture process delivers one for `contract`."""
+    match contract:
+        case ImageInput(width=width, height=height):
+            return np.zeros((height, width, 3), np.uint8)
+        case SeriesInput(window=window):
+            return np.zeros((window, channels(contract)), np.float32)
+        case AudioInput(window=window):
+            return np.zeros((window, channels(contract)), np.float32)
+    return np.zeros(contract_shape(contract), np.float32)
+
+
 def channels(contract: InputContract) -> int:
     """How many channels (or columns) have a mean and a std of their own; 1 for a tensor."""
     match contract:

@@ -19,6 +19,7 @@ from edge.windows import window_of
 from edge_agent import sources
 from edge_agent.backoff import Backoff
 from edge_agent.channels import Publication, send
+from edge_agent.cores import be_urgent
 from edge_agent.link import BEAT_S, Act, CaptureBeat, Ended, Link, die_with, start_child
 from edge_agent.plugins import load_class, read_options
 from edge_agent.rate import Ratekeeper
@@ -32,6 +33,8 @@ from edge_agent.specs import CaptureSpec, Chosen
 def run(spec: CaptureSpec, link: Link) -> None:
     """Main path: wait for the tick, read a picture, put it into the ring, publish it."""
     die_with(spec.parent)
+    if spec.priority is not None:
+        be_urgent(spec.priority)
     camera = Camera(open_source(spec.source), spec.fps)
     press = Press(spec)
     rate = Ratekeeper(spec.fps)
@@ -161,14 +164,14 @@ class Press:
         return 1, 1, fps
 
     def publish(self, shot: Picture) -> None:
-        """Copy one picture into a free slot and tell every loop; a loop whose pipe is full misses it."""
+        """Bring one picture into a free slot and tell every loop; a loop whose pipe is full misses it."""
         self.frame += 1
-        pixels = self._fitted(shot.pixels)
-        out = self._writer.begin(pixels.shape, pixels.dtype.type)
+        shape = self._shape_of(shot.pixels)
+        out = self._writer.begin(shape, shot.pixels.dtype.type)
         if out is None:
             self.dropped += 1
             return
-        np.copyto(out, pixels)
+        self._fill(out, shot.pixels)
         slot = self._writer.commit(self.frame, shot.captured_ns)
         packet = Publication(slot, self._active, self._epoch, self.frame, shot.captured_ns, time.monotonic_ns()).pack()
         for pipe in self._pipes:
@@ -191,14 +194,20 @@ class Press:
         if self._window is not None:
             self._window.clear()
 
-    def _fitted(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-        """At the model's size; what is no picture goes as it is."""
+    def _shape_of(self, pixels: NDArray[np.generic]) -> tuple[int, ...]:
+        """Of what the model gets: its own size for a picture; what is none goes as it is."""
         contract = self._contract
         if not isinstance(contract, ImageInput) or pixels.dtype != np.uint8:
-            return pixels
-        if pixels.shape[:2] != (contract.height, contract.width):
-            load_cv2()
-        return picture.fit(pixels.view(np.uint8), contract.width, contract.height, contract.resize)
+            return pixels.shape
+        return contract.height, contract.width, *pixels.shape[2:]
+
+    def _fill(self, out: NDArray[np.generic], pixels: NDArray[np.generic]) -> None:
+        """Write the slot, resizing straight into it where that is needed."""
+        if out.shape == pixels.shape or not isinstance(self._contract, ImageInput):
+            np.copyto(out, pixels)
+            return
+        load_cv2()
+        picture.fit_into(pixels.view(np.uint8), out.view(np.uint8), self._contract.resize)
 
 
 if __name__ == "__main__":

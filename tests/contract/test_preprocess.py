@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge.errors import BadDataError, BadInputContractError
 from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput, TensorSpec
+from edge.picture import Resize, fit, fit_into
 from edge.preprocess import Preprocessor, contract_shape
 from edge.quantization import dequantize, quantize
 
@@ -194,3 +195,13 @@ def test_a_picture_in_the_models_own_form_is_what_it_would_be_after_reordering(d
     preprocessor, out = Preprocessor(contract, spec), np.zeros(spec.shape, dtype)
     preprocessor.into(picture, out)
     assert np.array_equal(out[0], quantize(preprocessor.real(picture), spec))
+
+
+@pytest.mark.parametrize("how", ["stretch", "crop", "letterbox"])
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_a_picture_fitted_in_place_is_the_same(how: Resize, channels: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, *channels), dtype=np.uint8)
+    for height, width in ((24, 24), (40, 60)):
+        out = np.zeros((height, width, *channels), np.uint8)
+        fit_into(picture, out, how)
+        assert np.array_equal(out, fit(picture, width, height, how))

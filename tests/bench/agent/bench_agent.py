@@ -23,7 +23,7 @@ from turns import load, machine
 from write_page import Results, write
 
 FOLDER = ROOT / ".cache" / "bench-agent"
-PARTS = ("overhead", "jitter", "deadman", "swaps", "ages")
+PARTS = ("swaps", "jitter", "overhead", "deadman", "ages")
 
 
 def main() -> None:

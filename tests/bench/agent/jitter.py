@@ -11,9 +11,8 @@ from statistics import median
 
 import msgspec
 from fleet_side import fleet_side
-from overhead import LOOP_CORE
 from prepare import Things
-from rig import Setting, agent, read_records
+from rig import Setting, agent, placement, read_records
 from store import Spread, cell, remembered, spread
 
 FPS, SECONDS, ROUNDS, LIMIT = 100.0, 15.0, 3, 1.5
@@ -61,7 +60,7 @@ def measure(folder: Path, things: Things) -> None:
 
 def run(things: Things, *, busy: bool) -> Jitter:
     """One agent, for `SECONDS`."""
-    setting = Setting(things.bundle(NETWORK), things.frames(SIDE, SIDE), FPS, more={"loop": {"cpu": LOOP_CORE}})
+    setting = Setting(things.bundle(NETWORK), things.frames(SIDE, SIDE), FPS, more=placement())
     with tempfile.TemporaryDirectory(prefix="edge-bench-", dir="/dev/shm") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         enrolment = stack.enter_context(fleet_side(folder)).enrolment if busy else None

@@ -15,13 +15,11 @@ from fleet_side import fleet_side
 from numpy.typing import NDArray
 from peers import PEERS, CannotInstallError, environment
 from prepare import CAMERA, NETWORKS, Things
-from rig import Records, Setting, agent, read_records
+from rig import Records, Setting, agent, placement, read_records
 from store import Spread, cell, remembered, spread
 
 HERE = Path(__file__).parent
-FPS, FRAMES, ROUNDS, SKIP = 100.0, 500, 4, 30
-LOOP_CORE = 1
-"""The agent's loop has this processor to itself, if there are two."""
+FPS, FRAMES, ROUNDS, SKIP = 100.0, 700, 3, 30
 TURN_S = 120
 AGENT, FLOOR = "agent", "floor"
 
@@ -125,8 +123,7 @@ def run_peer(python: Path, who: str, case: Case, things: Things) -> Turn:
 
 def agent_turn(case: Case, things: Things) -> AgentTurn:
     """The agent as it is, with a fleet that takes its telemetry."""
-    pinned = {"loop": {"cpu": LOOP_CORE}} if (os.cpu_count() or 1) > LOOP_CORE else {}
-    setting = Setting(things.bundle(case.network), case.frames(things), FPS, more=pinned)
+    setting = Setting(things.bundle(case.network), case.frames(things), FPS, more=placement())
     with tempfile.TemporaryDirectory(prefix="edge-bench-", dir="/dev/shm") as name:
         folder = Path(name)
         with fleet_side(folder) as fleet, agent(folder / "agent", setting, fleet.enrolment) as running:

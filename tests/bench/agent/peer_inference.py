@@ -13,7 +13,7 @@ job = Job()
 interpreter = Interpreter(model_path=job.model, num_threads=1)
 interpreter.allocate_tensors()
 given, made = interpreter.get_input_details()[0]["index"], interpreter.get_output_details()[0]["index"]
-grabbed_ns = []
+grabbed_ns = {}
 
 
 class Producer(VideoFrameProducer):
@@ -33,7 +33,7 @@ class Producer(VideoFrameProducer):
         return True
 
     def retrieve(self):
-        grabbed_ns.append(time.monotonic_ns())
+        grabbed_ns[self.number] = time.monotonic_ns()
         return True, self.picture
 
     def initialize_source_properties(self, properties):
@@ -63,9 +63,9 @@ def infer(frames):
 
 
 def on_prediction(prediction, frame):
-    """The decision has arrived; frame ids start at 1."""
+    """The decision has arrived; a frame's id is the number of its grab."""
     frame = frame[0] if isinstance(frame, list) else frame
-    job.taken_ns.append(time.monotonic_ns() - grabbed_ns[frame.frame_id - 1])
+    job.taken_ns.append(time.monotonic_ns() - grabbed_ns[frame.frame_id])
 
 
 pipeline = InferencePipeline.init_with_custom_logic(

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from overhead import LOOP_CORE
 from prepare import Things
-from rig import Agent, Records, Setting, agent, children, read_records
+from rig import Agent, Records, Setting, agent, children, placement, read_records
 from store import Spread, cell, remembered, spread
 
 from edge_agent.channels import Command
@@ -76,7 +75,7 @@ def run(things: Things, swaps: int, seconds: float) -> Run:
         (folder / "nobody.enrol").write_text("{}")  # the uplink of this cell speaks to the supervisor only
         setting = Setting(
             things.bundle(NETWORK), things.frames(SIDE, SIDE), FPS, uplink="swapping_uplink",
-            environment={"BENCH_SWAPS": json.dumps(wishes)}, more={"loop": {"cpu": LOOP_CORE}},
+            environment={"BENCH_SWAPS": json.dumps(wishes)}, more=placement(),
         )  # fmt: skip
         with agent(folder, setting, folder / "nobody.enrol") as running:
             began_s = time.monotonic()
