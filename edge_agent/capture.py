@@ -29,6 +29,9 @@ from edge_agent.sources import Picture, Rows, Source
 from edge_agent.sources.opencv import load_cv2
 from edge_agent.specs import CaptureSpec, Chosen
 
+Form = tuple[tuple[int, ...], type[np.generic]]
+"""Shape and dtype of a frame in the ring."""
+
 
 def run(spec: CaptureSpec, link: Link) -> None:
     """Main path: wait for the tick, read a picture, put it into the ring, publish it."""
@@ -140,6 +143,9 @@ class Press:
         self._contract, self._epoch, self._active = spec.contract, spec.epoch, spec.active
         self._window = window_of(spec.contract)
         self.frame = self._writer.last_frame
+        self._form: Form = ((), np.uint8)
+        self._next: NDArray[np.generic] | None = None
+        """The slot of the next frame, claimed ahead in the form of the last one: that need not wait for the frame."""
         self.dropped = 0
         """Frames that found no free slot."""
 
@@ -166,8 +172,7 @@ class Press:
     def publish(self, shot: Picture) -> None:
         """Bring one picture into a free slot and tell every loop; a loop whose pipe is full misses it."""
         self.frame += 1
-        shape = self._shape_of(shot.pixels)
-        out = self._writer.begin(shape, shot.pixels.dtype.type)
+        out = self._slot(self._form_of(shot.pixels))
         if out is None:
             self.dropped += 1
             return
@@ -176,6 +181,7 @@ class Press:
         packet = Publication(slot, self._active, self._epoch, self.frame, shot.captured_ns, time.monotonic_ns()).pack()
         for pipe in self._pipes:
             send(pipe, packet)
+        self._next = self._writer.begin(*self._form)
 
     def publish_rows(self, rows: Rows) -> None:
         """Add rows to the window; publish it whenever the model wants to see it."""
@@ -194,12 +200,21 @@ class Press:
         if self._window is not None:
             self._window.clear()
 
-    def _shape_of(self, pixels: NDArray[np.generic]) -> tuple[int, ...]:
+    def _form_of(self, pixels: NDArray[np.generic]) -> Form:
         """Of what the model gets: its own size for a picture; what is none goes as it is."""
         contract = self._contract
         if not isinstance(contract, ImageInput) or pixels.dtype != np.uint8:
-            return pixels.shape
-        return contract.height, contract.width, *pixels.shape[2:]
+            return pixels.shape, pixels.dtype.type
+        return (contract.height, contract.width, *pixels.shape[2:]), np.uint8
+
+    def _slot(self, form: Form) -> NDArray[np.generic] | None:
+        """The slot that was claimed before the frame came, or another one if the frame looks otherwise."""
+        out, self._next = self._next, None
+        if out is not None and form != self._form:
+            self._writer.abort()
+            out = None
+        self._form = form
+        return self._writer.begin(*form) if out is None else out
 
     def _fill(self, out: NDArray[np.generic], pixels: NDArray[np.generic]) -> None:
         """Write the slot, resizing straight into it where that is needed."""

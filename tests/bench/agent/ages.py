@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from prepare import SLOW, SLOW_SIDE, Things
-from rig import Records, Setting, agent, read_records
+from rig import Records, Setting, agent, placement, read_records
 from store import Spread, cell, remembered, spread
 
 RATES = (30.0, 60.0, 120.0)
@@ -44,7 +44,7 @@ def measure(folder: Path, things: Things, seconds: float) -> None:
 
 def run(things: Things, fps: float, seconds: float) -> Ages:
     """One agent."""
-    setting = Setting(things.bundle(SLOW), things.frames(SLOW_SIDE, SLOW_SIDE), fps)
+    setting = Setting(things.bundle(SLOW), things.frames(SLOW_SIDE, SLOW_SIDE), fps, more=placement(urgent=False))
     with tempfile.TemporaryDirectory(prefix="edge-bench-", dir="/dev/shm") as name:
         with agent(Path(name), setting):
             time.sleep(seconds)

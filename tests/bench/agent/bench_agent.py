@@ -8,6 +8,7 @@ strikes. Half an hour on an idle machine; nobody else should use it meanwhile.
 """
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ PARTS = ("swaps", "jitter", "overhead", "deadman", "ages")
 
 def main() -> None:
     """Measure what is not there yet, and write the page of all that is known."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that what runs is ended, too
     wanted = arguments()
     before, cells = load(), FOLDER / "cells"
     if not wanted.page:

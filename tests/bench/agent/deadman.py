@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 from prepare import Things
-from rig import HERE, Agent, Setting, agent, children
+from rig import HERE, Agent, Setting, agent, children, placement
 from store import Spread, cell, remembered, spread
 
 from edge_agent.actuators.recorder import Line, read_lines
@@ -160,8 +160,10 @@ def run(things: Things, fault: str, repetitions: int) -> DeadMan:
 
 @contextlib.contextmanager
 def control_timer(out: Path) -> Iterator[None]:
-    """A process that only wakes."""
-    process = subprocess.Popen([sys.executable, str(HERE / "control_timer.py"), str(out)])
+    """A process that only wakes, placed like the guard."""
+    loop = placement()["loop"]
+    words = (out, loop.get("cpu", -1), loop.get("priority", -2) + 1)
+    process = subprocess.Popen([sys.executable, str(HERE / "control_timer.py"), *map(str, words)])
     try:
         yield
     finally:
@@ -196,7 +198,8 @@ def setting(things: Things) -> Setting:
     plug_ins = HERE / "faulty.py"
     return Setting(
         things.bundle(NETWORK), things.frames(SIDE, SIDE), FPS,
-        more={
+        more=placement()
+        | {
             "decider": {"kind": f"{plug_ins}:Stalling", "go": manifest_labels, "floor": 0.0, "hold_s": 0.0},
             "source": {"kind": f"{plug_ins}:Vanishing", "path": str(things.frames(SIDE, SIDE)), "fps": FPS},
             "actuators": [{"kind": "recorder", "path": "applied.txt", "max_age_ms": LIMIT_MS}],

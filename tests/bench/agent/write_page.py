@@ -11,6 +11,7 @@ from deadman import LIMIT_MS, DeadMan
 from jitter import LIMIT, JitterResult
 from overhead import AGENT, CaseResult, Overhead
 from peers import PEERS
+from rig import PRIORITY, REHEARSE_MS
 from swaps import FPS as SWAP_FPS
 from swaps import GUARD_MIB, LOOP_MIB, SWAPS, Swaps
 from turns import Machine
@@ -53,7 +54,8 @@ def page(results: Results) -> str:
 
 Written by `make bench-agent` from `agent.json` beside it; do not edit. The agent is the real one: supervisor, capture, ring, loop, guard, and where
 it says so the uplink, which sends telemetry {_messages(results.overhead)} times a second over TLS to a real mosquitto. All times are the stamps that
-the agent writes for each frame anyway.
+the agent writes for each frame anyway. It is configured for [the lowest latency](../agent.md#the-lowest-latency):
+`loop: {{cpu: 1, priority: {PRIORITY}, rehearse_ms: {REHEARSE_MS:g}}}`, as far as the machine allows it.
 
 Machine: {machine.processor}, {machine.cores} cores, {machine.memory_gib:g} GiB. {versions}. The load average before each part stands beside its figures:
 an idle machine has 0, and what is measured under a load of several processes a core tells of the machine, not of the agent.
@@ -220,7 +222,7 @@ def _ages(ages: tuple[Ages, ...]) -> str:
     return f"""
 ## Age of the frame when the actuator moves
 
-A network that is slower than the camera. The limit of p99 is one period + 1.2 x inference (its median here) + 5 ms; growth is the median of the last
+A network that is slower than the camera, so the loop never sleeps; it runs without `priority` here. The limit of p99 is one period + 1.2 x inference (its median here) + 5 ms; growth is the median of the last
 quarter of the run less that of the first.
 
 | fps | run | decisions | inference p50, ms | age p50, ms | p99 | max | limit of p99 | growth, ms | load |
@@ -256,7 +258,7 @@ def _deadman(faults: tuple[DeadMan, ...]) -> str:
 
 Limit {LIMIT_MS:g} ms, {FAULT_FPS:g} frames a second. Each fault strikes the running agent at a random moment of a period. *Safe after*: from the capture of
 the last frame in force until the guard chooses the safe state. *Late*: how much too late the machine woke a control process that has nothing else to do
-than to wake every 20 ms, in the same run. *Stale*: commands carried out after their limit. The stalls are made in the decider, the camera in the source;
+than to wake every 20 ms, with the guard's priority, in the same run. *Stale*: commands carried out after their limit. The stalls are made in the decider, the camera in the source;
 for the ring, a stranger claims every slot and writes garbage over their headers.
 
 | fault | times | missed | safe after p50, ms | p99 | max | late p99, ms | max | stale | load |
