@@ -7,6 +7,7 @@ the other; the one with the higher trial number gives way.
 
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 LEASE_S = 900
 """A claim in a journal that is older counts no more: only databases know signs of life."""
-PATIENCE_S, POLL_S = 5.0, 0.05
-"""How long to wait for another worker to say whether it measures a plan; it takes one write."""
+PATIENCE_S, POLL_S = 30.0, 0.05
+"""How long to wait for another worker to say whether it measures a plan; it takes one write, unless it just died."""
 STARTUP = 8
 """Trials before the sampler begins to learn: about as many as there are plans of an effort to begin with."""
 _BOUND, _LAYERS = "bound", "layers"
@@ -56,7 +57,10 @@ class Book:
 
     def tried(self) -> tuple[Tried, ...]:
         """Every plan that was measured, once, in the order of the first trials."""
-        found = {one.plan: one for one in map(_found, self._trials()) if one is not None}
+        found: dict[str, Tried] = {}
+        for one in map(_found, self._trials()):
+            if one is not None:
+                found.setdefault(one.plan, one)
         return tuple(found.values())
 
     def known(self) -> frozenset[str]:
@@ -107,10 +111,7 @@ class Book:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             others = [one for one in self._trials() if one.number != trial.number and one.user_attrs.get(_PLAN) == plan]
-            for one in others:
-                if _REFUSED in one.user_attrs:
-                    raise RefusedError(str(one.user_attrs[_REFUSED]))
-            done = next((found for found in map(_found, others) if found is not None), None)
+            done = _outcome(others)
             if done is not None:
                 return done
             rivals = [one for one in others if self._working(one)]
@@ -214,6 +215,14 @@ def _bound(study: "Study") -> Bound:
             f"{study.study_name!r} is no study of this release: {exc}",
             remedy="begin another one with --study-name, or in another place",
         ) from exc
+
+
+def _outcome(trials: "Sequence[FrozenTrial]") -> Tried | None:
+    """What trials of one plan found out; raises RefusedError if it cannot be built."""
+    for one in trials:
+        if _REFUSED in one.user_attrs:
+            raise RefusedError(str(one.user_attrs[_REFUSED]))
+    return next((found for found in map(_found, trials) if found is not None), None)
 
 
 def _found(one: "FrozenTrial") -> Tried | None:

@@ -52,7 +52,10 @@ class Terrain:
             costly = [row.name for row in rows if row.alone_db < CEILING_DB]
             return costly[: max(1, int(MOST_SHARE * len(rows)))]
 
-        return tuple(self.shelf.remember(list[str], ("ranked", str(self.plain)), measure))
+        try:
+            return tuple(self.shelf.remember(list[str], ("ranked", str(self.plain)), measure))
+        except BadModelError:  # int8 plans are worth the search without them
+            return ()
 
     def space(self, ranked: Sequence[str]) -> Space:
         """Return all integer plans of the runtime; `ranked`: layers that may stay float, the costliest first."""

@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from compiler.candidate import Candidate
 from compiler.plan import Plan, parse_plan
 from compiler.tuning.space import Space
 from compiler.tuning.study import Book, RefusedError, TakenError
-from compiler.tuning.terrain import Terrain
 from compiler.tuning.tried import Tried
 from edge.errors import BadModelError
 
@@ -22,17 +22,31 @@ STALE = 10
 """Proposals in a row that bring nothing new, after which a plan is drawn from those that nobody has tried."""
 
 
+class Workshop(Protocol):
+    """Builds and measures; `compiler.tuning.terrain.Terrain` does."""
+
+    def build(self, plan: Plan) -> Candidate:
+        """Build one plan; raises BadModelError."""
+
+    def measure(self, plan: Plan, candidate: Candidate) -> Tried:
+        """Measure its file."""
+
+    def retold(self, plan: Plan, candidate: Candidate, seen: Tried) -> Tried:
+        """Say of a plan what is known of its file."""
+
+
 @dataclass(slots=True)
 class Worker:
     """Counts what it did itself."""
 
     book: Book
-    terrain: Terrain
+    workshop: Workshop
     space: Space
     seeds: tuple[Plan, ...]
     chance: random.Random
     tell: Callable[[Tried], None]
     """Hears of every plan that this worker tried."""
+    stale: int = STALE
     measured: int = 0
     refused: int = 0
     exhausted: bool = False
@@ -48,7 +62,7 @@ class Worker:
         while self.measured + self.refused < trials and time.monotonic() < deadline and not self.exhausted:
             self.book.bury()
             self._plant()
-            if self._idle >= STALE:
+            if self._idle >= self.stale:
                 self._draw_unseen()
             self._once()
 
@@ -90,11 +104,11 @@ class Worker:
 
     def _find_out(self, plan: Plan) -> Tried:
         """Build and measure; the same file made by another plan is not measured again."""
-        candidate = self.terrain.build(plan)
+        candidate = self.workshop.build(plan)
         same = self.book.same_file(candidate.variant.sha256)
         if same is None:
-            return self.terrain.measure(plan, candidate)
-        return self.terrain.retold(plan, candidate, same)
+            return self.workshop.measure(plan, candidate)
+        return self.workshop.retold(plan, candidate, same)
 
     def _plan(self, trial: "Trial") -> Plan:
         """Let the sampler choose, within what was asked for."""
