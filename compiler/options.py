@@ -24,8 +24,8 @@ class Given:
     Parameters
     ----------
     data
-        Labelled samples: a folder of class folders, an .npz (x, y) or a .csv. A fifth calibrates, a fifth chooses,
-        the rest proves.
+        Labelled samples: a folder of class folders (pictures or .wav), an .npz (x, y) or a .csv. A fifth calibrates,
+        a fifth chooses, the rest proves.
     target
         Kind of device; `edge targets` lists them. Only a recipe says it by itself.
     input
