@@ -36,13 +36,14 @@ class Space:
     empty: no mixed plans."""
 
     def draw(self, suggest: Suggest) -> Plan:
-        """Let a sampler choose a plan."""
+        """Let a sampler choose a plan; half of its first guesses are int8, however many mixed plans there are."""
         ranges: Ranges = suggest.suggest_categorical("ranges", get_args(Ranges))  # type: ignore[assignment]
         step = suggest.suggest_int("percent_step", 0, len(PERCENTS) - 1) if ranges == "percentile" else None
         several = len(self.activations) > 1
         kind = suggest.suggest_categorical("activations", self.activations) if several else self.activations[0]
         kept = [suggest.suggest_categorical(name, (True, False)) for name in PASSES]
-        count = suggest.suggest_int("float_layers", 0, len(self.mixes)) if self.mixes else 0
+        mixed = bool(self.mixes) and suggest.suggest_categorical("mixed", (False, True))
+        count = suggest.suggest_int("float_layers", 1, len(self.mixes)) if mixed else 0
         passes = tuple(compress(PASSES, kept))
         return self._plan(ranges, PERCENTILE if step is None else PERCENTS[step], kind, passes, count)  # type: ignore[arg-type]
 
@@ -57,7 +58,9 @@ class Space:
             found["activations"] = plan.activations
         found |= {name: name in plan.passes for name in PASSES}
         if self.mixes:
-            found["float_layers"] = self.mixes.index(plan.keep_float) + 1 if plan.keep_float else 0
+            found["mixed"] = bool(plan.keep_float)
+        if plan.keep_float:
+            found["float_layers"] = self.mixes.index(plan.keep_float) + 1
         return found
 
     def plans(self) -> Iterator[Plan]:
