@@ -99,6 +99,8 @@ def compile_command(
         )
         scope = replace(request.scope, effort=effort or "normal")
         request = replace(request, budget=budget, scope=scope, golden_from_data=golden_from_data)
+    if study is None and study_name is not None:
+        raise BadArgumentError("--study-name names a study, but where does it lie?", remedy="pass --study URL, too")
     if study is not None:
         if given.says_how or effort is not None:
             raise BadArgumentError(

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("optuna", reason="needs edgewright[tune]")
 pytest.importorskip("litert_torch", reason="needs edgewright[tflite]")
 
+from compiler.tuning.front import front
 from compiler.tuning.storage import open_storage
 from compiler.tuning.study import read
 from edge.cli import run
@@ -42,9 +43,12 @@ def both(url: str, tuned_model: Path, tuned_data: Path) -> list[dict[str, Any]]:
 def test_two_processes_share_a_study_and_measure_no_plan_twice(url: str, both: list[dict[str, Any]]) -> None:
     assert [len(one["here"]) for one in both] == [EACH, EACH]
     assert not set(both[0]["here"]) & set(both[1]["here"])
-    trials = read(open_storage(url), NAME).study.get_trials(deepcopy=False)
+    book = read(open_storage(url), NAME)
+    trials = book.study.get_trials(deepcopy=False)
     measured = [one.user_attrs["found"]["plan"] for one in trials if "found" in one.user_attrs]
     assert sorted(measured) == sorted(both[0]["here"] + both[1]["here"])
+    last = max(both, key=lambda one: int(one["tried"]))  # whoever ended later has seen all
+    assert [point["plan"] for point in last["front"]] == [one.plan for one in front(book.tried())]
 
 
 def test_it_goes_on_where_it_ended_and_every_worker_sees_the_same_front(
@@ -73,8 +77,7 @@ def test_a_compile_proves_the_front_and_its_recipe_gives_the_same_bytes_without_
     assert run(["compile", *words(tuned_model, tuned_data, "--study", url, "-o", bundle, "--json")]) == 0
     told = json.loads(capsys.readouterr().out)
     plans = {one["plan"] for one in told["candidates"]}
-    front = read(open_storage(url), NAME).tried()
-    assert plans <= {one.plan for one in front}
+    assert plans <= {one.plan for one in front(read(open_storage(url), NAME).tried())}
     assert {"litert float32"} < plans
     assert url not in (tmp_path / "a.report" / "report.json").read_text("utf-8")
     recipe = str(tmp_path / "a.report" / "report.json")
@@ -99,5 +102,7 @@ def test_what_a_study_says_already_is_not_said_again(
     for more in (("--effort", "quick"), ("--task", "classify"), ("--metric", "top5")):
         assert run(["compile", *words(tuned_model, tuned_data, "--study", url, *more)]) == BadArgumentError.exit_code
         assert "--study says already" in capsys.readouterr().err
+    alone = words(tuned_model, tuned_data, "--study-name", "mine")
+    assert run(["compile", *alone]) == BadArgumentError.exit_code
     for more in (("--trials", "0"), ("--minutes", "-1")):
         assert run(["tune", *words(tuned_model, tuned_data, "--study", url, *more)]) == BadArgumentError.exit_code
