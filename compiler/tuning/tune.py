@@ -75,6 +75,10 @@ class Tuned:
     """Every plan there is has been tried."""
     seconds: float
 
+    def is_normal(self, one: Tried) -> bool:
+        """Whether --effort normal makes this very file, if by another plan."""
+        return one.sha256 in {other.sha256 for other in self.tried if other.plan in self.seeds}
+
 
 def tune_model(
     request: Request,

@@ -36,7 +36,7 @@ def tuned_to_json(tuned: Tuned) -> dict[str, Any]:
                 "predicted": one.predicted,
                 "host": {"core": one.core, "ms": one.ms},
                 "unbeaten": one in best,
-                "normal": one.plan in tuned.seeds,
+                "normal": tuned.is_normal(one),
             }
             for one in front(tuned.tried)
         ],
@@ -54,7 +54,7 @@ def summarize_tuned(tuned: Tuned) -> str:
     rows = table("", "plan", "size", "SQNR", "lost", "same decision", *(["predicted"] if unit == "ms" else []))
     for one in front(tuned.tried):
         rows.add_row(
-            "" if one.plan in tuned.seeds else "new",
+            "" if tuned.is_normal(one) else "new",
             short_plan(parse_plan(one.plan)),
             kib(one.size_bytes),
             f"{one.sqnr_db:.1f} dB",
