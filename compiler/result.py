@@ -225,7 +225,7 @@ def _latency(one: Measured) -> Json:
         "core": timing.core,
         "runtime": one.candidate.runtime,
         "dtype": one.candidate.dtype,
-        "kind": "measured",
+        "kind": "simulated" if timing.simulated else "measured",
         "ms": timing.ms,
         "low": timing.low,
         "high": timing.high,
