@@ -33,6 +33,7 @@ def compile_command(
     max_ms: float | None = None,
     accept_unproven: Flag = False,
     no_fallback: Flag = False,
+    onnx_too: Flag = False,
     task: TaskName | None = None,
     metric: MetricName | None = None,
     golden_from_data: Flag = False,
@@ -77,6 +78,8 @@ def compile_command(
         Pack what cannot be proven, with the word `unproven` in the manifest.
     no_fallback
         Refuse an operator on the CPU beside an NPU, or in float in an integer model, that no plan asked for.
+    onnx_too
+        Convert a float .tflite to ONNX as well, with tf2onnx: on first use that makes an environment of 0.5 GB for it.
     task
         classify, anomaly (labels are normal and anomaly) or regress (y are numbers); by default as the input contract
         says, else classify.
@@ -111,7 +114,13 @@ def compile_command(
     if recipe is not None:
         given = read_recipe(recipe)
         said = (target, input, labels, name, max_drop, max_ms, task, metric)
-        if any(one is not None for one in said) or accept_unproven or golden_from_data or model_version != 1:
+        if (
+            any(one is not None for one in said)
+            or accept_unproven
+            or golden_from_data
+            or onnx_too
+            or model_version != 1
+        ):
             raise BadArgumentError(
                 "--recipe says already what this compile is", remedy="leave out all but --data, -o and --calibration"
             )
@@ -136,6 +145,7 @@ def compile_command(
             ),
             scope=Scope(effort=effort, cache=kept),
             golden_from_data=golden_from_data,
+            onnx_too=onnx_too,
         )
     request = replace(request, no_fallback=no_fallback)
 

@@ -25,6 +25,7 @@ REACHES: dict[Kind, tuple[Format, ...]] = {
     "torch": ("onnx", "tflite"),
     "onnx": ("onnx", "tflite"),
     "tflite": ("tflite",),
+    "tflite-and-onnx": ("tflite", "onnx"),
 }
 """File formats that a float source can become; one that is quantized already stays what it is."""
 STATIC: frozenset[Precision] = frozenset({"int8", "int16x8", "mixed"})

@@ -197,6 +197,7 @@ def _recipe(compiled: Compiled) -> Recipe:
         effort=request.scope.effort,
         plans=tuple(str(plan) for plan in plans if plan is not None),
         tools=manifest.provenance.tools,
+        onnx_too=request.onnx_too,
     )
 
 

@@ -81,7 +81,7 @@ TF2ONNX = Environment(
     pins=("tf2onnx==1.17.0", "tensorflow-cpu==2.21.0", "onnx==1.23.2", "numpy==2.4.6", "setuptools<81"),
     pythons=((3, 11), (3, 12)),
     machines=("x86_64",),
-    size="0.5 GB to download, 1.7 GB on the disk",
+    size="0.5 GB to download, 1.5 GB on the disk",
     made_by="edge compile MODEL.tflite --onnx-too",
 )
 """It imports TensorFlow, which the compiler does without."""
