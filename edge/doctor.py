@@ -55,6 +55,7 @@ def examine() -> Report:
         *extras(),
         *environments(),
         *brokers(),
+        *sound(),
         *clock(),
         *name_clashes(),
         *shared_memory(),
@@ -156,6 +157,16 @@ def brokers() -> Iterator[Finding]:
     elif not path:
         do = f"pip install '{DISTRIBUTION}[fleet]'"
         yield Finding(about="broker", name="amqtt", state="note", says="not installed", do=do)
+
+
+def sound() -> Iterator[Finding]:
+    """What the source `microphone` starts."""
+    path = shutil.which("arecord")
+    if path:
+        yield Finding(about="sound", name="arecord", state="ok", says=f"{path}, for the source `microphone`")
+    else:
+        do = "apt install alsa-utils (only on a device that listens)"
+        yield Finding(about="sound", name="arecord", state="note", says="not installed", do=do)
 
 
 def clock(now_s: float | None = None) -> Iterator[Finding]:

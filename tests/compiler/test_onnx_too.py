@@ -1,4 +1,4 @@
-"""A float .tflite becomes ONNX where tf2onnx has its own environment; elsewhere the reason is said, or its own words."""
+"""A float .tflite becomes ONNX where tf2onnx has its environment; elsewhere the reason is said, or its own words."""
 
 import sys
 from dataclasses import replace
@@ -76,7 +76,9 @@ def test_other_sources_are_left_as_they_are(colour_model: Path, monkeypatch: pyt
 
 def test_what_tf2onnx_says_is_quoted(tflite: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(converter, "make_environment", lambda *_: Path(sys.executable))
-    with pytest.raises(BadModelError, match=r"tf2onnx==1\.17\.0 cannot convert this model: .*No module named") as caught:
+    with pytest.raises(
+        BadModelError, match=r"tf2onnx==1\.17\.0 cannot convert this model: .*No module named"
+    ) as caught:
         tflite_to_onnx(tflite, print)
     assert caught.value.remedy == "compile it without --onnx-too"
 

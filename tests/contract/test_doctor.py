@@ -21,6 +21,7 @@ def test_it_examines_this_machine_and_prints_one_object() -> None:
         "extra",
         "environment",
         "broker",
+        "sound",
         "clock",
         "names",
         "memory",
