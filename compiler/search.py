@@ -11,6 +11,7 @@ import msgspec
 
 from compiler.cache import Cache, code_digest, key_of
 from compiler.candidate import Builder, Calibration, Candidate, Skipped
+from compiler.export.tflite_to_onnx import NOT_ASKED
 from compiler.measure import Measured, host_core, sqnr_of
 from compiler.mixed import mixed_plans
 from compiler.packing import tool_versions
@@ -68,6 +69,8 @@ def search(
 
     """
     shelf = Shelf(subject, calibration, calibrated, scope.cache)
+    if subject.model.kind == "tflite" and not subject.model.quantized and "onnxruntime" in target.runtimes:
+        shelf.skipped.append(Skipped("onnxruntime", "float32", NOT_ASKED))
     wanted = planned(subject, target, scope)
     with stage("building candidates", len(wanted)) as step:
         for plan in wanted:
