@@ -51,8 +51,8 @@ def compile_command(
     target
         Kind of device; `edge targets` lists them. Needed but with --recipe.
     data
-        Labelled samples: a folder of class folders, an .npz (x, y) or a .csv. A fifth calibrates, a fifth chooses,
-        the rest proves.
+        Labelled samples: a folder of class folders, an .npz (x, y) or a .csv; for a detector a folder of pictures with
+        annotations.json (COCO). A fifth calibrates, a fifth chooses, the rest proves.
     recipe
         The report.json of an earlier compile: makes the same bundle of the same model and data again, byte for byte.
         It says all but --data, --output, --calibration and the cache.
@@ -78,10 +78,10 @@ def compile_command(
     no_fallback
         Refuse an operator on the CPU beside an NPU, or in float in an integer model, that no plan asked for.
     task
-        classify, anomaly (labels are normal and anomaly) or regress (y are numbers); by default as the input contract
-        says, else classify.
+        classify, anomaly (labels are normal and anomaly), regress (y are numbers) or detect (boxes: the input contract
+        has a table [head]); by default as the input contract says, else classify.
     metric
-        By default accuracy, auc or mae, by the task; also top5, f1 and correlation (with the float model).
+        By default accuracy, auc, mae or map, by the task; also top5, f1, correlation (with the float model) and map50.
     golden_from_data
         Put real samples into the bundle as golden samples, instead of synthetic ones. They will lie on every device.
     calibration

@@ -1,20 +1,25 @@
 """Opens what a compile is asked about: the model, the data, and the contract between them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compiler.budget import Budget
 from compiler.candidate import load_model
 from compiler.checks import check_task
 from compiler.contract import Resolved, beside, read_labels, read_task, resolve_contract
-from compiler.dataset import arrange
+from compiler.dataset import Data, arrange
+from compiler.detection.arrange import arrange_boxes, assume
+from compiler.detection.head import known_labels, shapes_of
+from compiler.detection.packed import BoxReader
+from compiler.load.source import SourceModel
+from compiler.measure import run_reference
 from compiler.packing import Order
 from compiler.read_data import open_data
 from compiler.search import Scope
 from compiler.stage import Stage
 from compiler.subject import Subject
 from edge.errors import BadArgumentError
-from edge.manifest import InputContract, TaskName
+from edge.manifest import Head, InputContract, TaskName
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Settled:
     contract: InputContract
     labels: tuple[str, ...]
     """Class names in the order of the outputs."""
+    head: Head | None = None
+    """Of a detector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +71,24 @@ def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
     labels = read_labels(request.labels_file) if request.labels_file else ()
     with stage("loading the model", None):
         model = check_task(load_model(request.model), task)
-    resolved = resolve_contract(model, data, request.input_file, beside(request.model))
-    samples = arrange(data, resolved.contract, labels=labels or resolved.labels, outputs=model.outputs, task=task)
-    return Subject(model, resolved.contract, samples, task), resolved
+    resolved = resolve_contract(model, data, request.input_file, beside(request.model), task=task)
+    return subject_of(model, data, resolved, labels or resolved.labels, task, stage), resolved
+
+
+def subject_of(
+    model: SourceModel, data: Data, resolved: Resolved, labels: tuple[str, ...], task: TaskName, stage: Stage
+) -> Subject:
+    """Give every sample its truth; a detector's, where nobody drew boxes, is what the model itself sees in float."""
+    if resolved.head is None:
+        samples = arrange(data, resolved.contract, labels=labels, outputs=model.outputs, task=task)
+        return Subject(model, resolved.contract, samples, task)
+    shapes = shapes_of(model)
+    samples = arrange_boxes(data, resolved.contract, labels=labels, count=known_labels(resolved.head, shapes))
+    subject = Subject(model, resolved.contract, samples, task, BoxReader(resolved.head, len(samples.classes), shapes))
+    if not samples.assumed:
+        return subject
+    with stage("what the float model sees", len(samples)) as step:
+        return replace(subject, samples=assume(samples, run_reference(subject, step).values, resolved.head.floor))
 
 
 def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subject, Resolved]:
@@ -76,10 +98,11 @@ def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subje
         model = check_task(load_model(request.model), task)
     _hold_same("another model", model.sha256, settled.source_sha256)
     data = open_data(request.data, label_column=request.label_column, task=task)
-    labels = settled.labels if task == "classify" else ()
-    samples = arrange(data, settled.contract, labels=labels, outputs=model.outputs, task=task)
-    _hold_same("other data", samples.sha256, settled.data_sha256)
-    return Subject(model, settled.contract, samples, task), Resolved(settled.contract, settled.labels, "the recipe")
+    labels = settled.labels if task in {"classify", "detect"} else ()
+    resolved = Resolved(settled.contract, settled.labels, "the recipe", settled.head)
+    subject = subject_of(model, data, resolved, labels, task, stage)
+    _hold_same("other data", subject.samples.sha256, settled.data_sha256)
+    return subject, resolved
 
 
 def _hold_same(what: str, found: str, wanted: str) -> None:

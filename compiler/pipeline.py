@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from compiler.budget import insist, judge
-from compiler.checks import compilable_target, judge_reference, judge_split
+from compiler.checks import compilable_target, judge_reference, judge_split, judge_truth
 from compiler.choose import choose, objection
 from compiler.explain.layer_by_layer import look_at_layers
 from compiler.golden import channel_axis, make_baseline
@@ -51,10 +51,10 @@ def compile_model(
 
     with stage("float reference", len(parts.select)) as step:
         run = run_reference(select, step)
-    yardstick = fit(subject.task, request.metric, run.values, select.samples.truth)
+    yardstick = fit(subject.task, request.metric, run.values, select.samples.truth, reader=subject.reader)
     reference = score(run, select.samples, yardstick)
     axis = channel_axis(subject.contract, subject.model.layout)
-    warnings += judge_reference(reference, select)
+    warnings += judge_reference(reference, select) + judge_truth(reference, select, yardstick)
     warnings += judge_likeness(statistics_of(calibrate.usual()), statistics_of(select.usual()), axis)
     for warning in warnings:
         warn(warning)
