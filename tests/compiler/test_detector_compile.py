@@ -35,12 +35,18 @@ SIDE = CELL * CELLS
 LABELS = ("red", "green")
 CONTRACT = 'task = "detect"\nlabels = ["red", "green"]\ncolour = "RGB"\nscale = 0.00392156862745098\n'
 HEAD = f'\n[head]\nformat = "yolo"\nsize = [{SIDE}, {SIDE}]\nfloor = 0.5\n'
+TENSORS = '[head.tensors]\nscores = 0\nboxes = 1\norder = "centre"\n'
 PLANS = (Plan("onnxruntime"), Plan("onnxruntime", "int8"), Plan("onnxruntime", "int8", passes=("split-outputs",)))
 
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An .onnx file [1, 3, 32, 32] -> [1, 6, 16]: centre and size in pixels, then two scores, in one tensor."""
+    return make_detector(tmp_path_factory.mktemp("detector"), joined=True)
+
+
+def make_detector(folder: Path, *, joined: bool) -> Path:
+    """Write the file; not `joined`: scores [1, 16, 2] and boxes [1, 16, 4] are outputs of their own."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -61,19 +67,26 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
         helper.make_node("Sigmoid", ["logits"], ["scores"], name="share"),
         helper.make_node("Reshape", ["boxes", "boxes_shape"], ["boxes_flat"], name="flat1"),
         helper.make_node("Reshape", ["scores", "scores_shape"], ["scores_flat"], name="flat2"),
-        helper.make_node("Concat", ["boxes_flat", "scores_flat"], ["y"], name="join", axis=1),
     ]
+    outputs = {"y": [1, 6, CELLS * CELLS]}
+    if joined:
+        nodes.append(helper.make_node("Concat", ["boxes_flat", "scores_flat"], ["y"], name="join", axis=1))
+    else:
+        nodes += [
+            helper.make_node("Transpose", [f"{name}_flat"], [f"{name}_rows"], name=f"turn_{name}", perm=[0, 2, 1])
+            for name in ("boxes", "scores")
+        ]
+        outputs = {"scores_rows": [1, CELLS * CELLS, 2], "boxes_rows": [1, CELLS * CELLS, 4]}
     graph = helper.make_graph(
         nodes,
         "squares",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 6, CELLS * CELLS])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
         [numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
-    folder = tmp_path_factory.mktemp("detector")
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, folder / "squares.onnx")
-    (folder / "squares.input.toml").write_text(CONTRACT + HEAD)
+    (folder / "squares.input.toml").write_text(CONTRACT + (HEAD if joined else HEAD.replace("yolo", "boxes") + TENSORS))
     return folder / "squares.onnx"
 
 
@@ -184,6 +197,18 @@ def test_without_annotations_the_float_model_stands_for_the_truth_and_that_is_sa
     assert result.manifest.quality.reference == 1.0
     assert any("nobody annotated the pictures" in text for text in said)
     assert "nobody annotated" in result.manifest.provenance.recipe["truth"]
+
+
+def test_all_outputs_of_a_detector_with_two_of_them_are_golden(tmp_path: Path, squares: Path) -> None:
+    model = make_detector(tmp_path, joined=False)
+    result = compile_model(request(tmp_path, model, squares), stage=console.progress, warn=lambda _: None)
+    bundle = open_bundle(result.bundle)
+    assert bundle.manifest.quality.reference > 0.3
+    assert bundle.golden.outputs.shape[1] == CELLS * CELLS * (2 + 4)
+    session = open_session(bundle)
+    check_golden(bundle, session, invocations=3)
+    session.close()
+    assert bundle.golden.outputs[:, : CELLS * CELLS * 2].max() <= 1 < bundle.golden.outputs.max()  # scores, then pixels
 
 
 def test_without_a_head_the_table_to_fill_in_is_shown(tmp_path: Path, detector: Path, squares: Path) -> None:
