@@ -85,6 +85,8 @@ def read_annotations(folder: Path) -> Annotations | None:
     categories = sorted(coco.categories, key=lambda one: one.id)
     places = {one.id: at for at, one in enumerate(categories)}
     images = {one.id: one for one in coco.images}
+    if len(images) < len(coco.images) or len(places) < len(categories):
+        raise BadDataError(f"{path} gives one id to two images or categories", remedy="number them anew")
     rows: dict[int, list[list[float]]] = {one.id: [] for one in coco.images}
     for number, box in enumerate(coco.annotations):
         rows[_image_of(box, number, images, path).id].append(_row(box, number, images, places, path))

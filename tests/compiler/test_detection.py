@@ -212,6 +212,7 @@ def test_categories_may_be_renamed_and_left_out(tmp_path: Path) -> None:
         ),
         ({"images": [{"id": 4, "file_name": "a.png", "width": 60, "height": 40}]}, "of image 3, which is not listed"),
         ({"images": []}, "names no pictures"),
+        ({"images": [{"id": 3, "file_name": "a.png", "width": 60, "height": 40}] * 2}, "one id to two images"),
         ({"categories": [{"id": 1, "name": "person"}]}, "category 18, which is not listed"),
         (
             {"annotations": [{"image_id": 3, "category_id": 18, "bbox": [6, 4, 70, 20]}]},
