@@ -116,13 +116,14 @@ def run_reference(subject: Subject, step: Step) -> Run:
         said = subject.model.run_all(x) if subject.reader else (subject.model.run(x),)
         outputs.append(np.concatenate([output.astype(np.float32).ravel() for output in said]))
         values.append(subject.reader.values(said) if subject.reader else value_of(subject.task, x, outputs[-1]))
-        _drop_last(outputs, len(values))
+        if subject.reader:
+            _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
 
 
 def _drop_last(outputs: list[NDArray[np.float32]], samples: int) -> None:
-    """Keep the outputs of the first samples only, where those of all would fill the memory (a detector's)."""
+    """Keep a detector's outputs of the first samples only, where those of all would fill the memory."""
     if samples > max(LEAST_OUTPUTS, MOST_NUMBERS // outputs[0].size):
         outputs.pop()
 
@@ -165,7 +166,8 @@ def run_session(
         said = outputs_of(session) if reader else (session.output(),)
         outputs.append(np.concatenate([output.ravel() for output in said]).astype(np.float32))
         values.append(reader.values(said) if reader else _value(task, preprocessor, raw, outputs[-1]))
-        _drop_last(outputs, len(values))
+        if reader:
+            _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
 
