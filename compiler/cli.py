@@ -1,10 +1,10 @@
 """`edge compile`, `edge evaluate` and `edge explain`: words in, results out; the work is done elsewhere."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -13,7 +13,36 @@ from edge import console
 from edge.errors import BadArgumentError
 from edge.manifest import Latency, MetricName, TaskName, Variant
 
+if TYPE_CHECKING:
+    from compiler.cache import Cache
+
 Flag = Annotated[bool, Parameter(negative="")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where what was built is kept, for the next time.
+
+    Attributes
+    ----------
+    cache
+        Folder of what was built before; by default `edgewright` in the user's cache folder.
+    no_cache
+        Build everything anew, and keep nothing.
+    """
+
+    cache: Path | None = None
+    no_cache: Flag = False
+
+    def open(self) -> "Cache":
+        """Return the cache, which may be of no folder."""
+        from compiler.cache import Cache, default_folder
+
+        return Cache(None if self.no_cache else self.cache or default_folder())
+
+
+KEPT = Kept()
 
 
 def compile_command(
@@ -38,8 +67,7 @@ def compile_command(
     golden_from_data: Flag = False,
     calibration: Path | None = None,
     effort: Effort = "normal",
-    cache: Path | None = None,
-    no_cache: Flag = False,
+    kept: Kept = KEPT,
     json: Flag = False,
 ) -> None:
     """Compile a trained model into a bundle for one kind of device, and prove what it costs.
@@ -89,16 +117,13 @@ def compile_command(
     effort
         quick: float and one int8 of each format; normal: also other ranges, corrected biases and float16; thorough:
         everything there is.
-    cache
-        Folder of what was built before; by default `edgewright` in the user's cache folder.
-    no_cache
-        Build everything anew, and keep nothing.
+    kept
+        Where what was built is kept.
     json
         Print one JSON object.
     """
     from compiler.again import compile_again
     from compiler.budget import MAX_DROP, Budget
-    from compiler.cache import Cache, default_folder
     from compiler.packing import Order
     from compiler.pipeline import Request, compile_model
     from compiler.recipe import hold_same_bytes, read_recipe, request_of
@@ -106,7 +131,7 @@ def compile_command(
     from compiler.search import Scope
     from compiler.summary import summarize
 
-    kept = Cache(None if no_cache else cache or default_folder())
+    cache = kept.open()
     given = None
     if recipe is not None:
         given = read_recipe(recipe)
@@ -115,7 +140,7 @@ def compile_command(
             raise BadArgumentError(
                 "--recipe says already what this compile is", remedy="leave out all but --data, -o and --calibration"
             )
-        request = request_of(given, model=model, data=data, output=output, cache=kept)
+        request = request_of(given, model=model, data=data, output=output, cache=cache)
     elif target is None:
         raise BadArgumentError("compile for which kind of device?", remedy="pass --target; edge targets lists them")
     else:
@@ -134,7 +159,7 @@ def compile_command(
                 asked=max_drop is not None,
                 accept_unproven=accept_unproven,
             ),
-            scope=Scope(effort=effort, cache=kept),
+            scope=Scope(effort=effort, cache=cache),
             golden_from_data=golden_from_data,
         )
     request = replace(request, no_fallback=no_fallback)
@@ -144,11 +169,13 @@ def compile_command(
 
     predict = predictor(request.order.target, calibration)
 
-    def make() -> tuple[Json, str]:
+    def make(request: Request) -> tuple[Json, str]:
         compiled = compile_model(request, stage=console.progress, warn=warn, predict=predict)
         return to_json(compiled), summarize(compiled)
 
-    told, text = compile_again(request, cache=kept, calibration=calibration, warn=warn, make=make)
+    told, text = compile_again(
+        request, cache=cache, calibration=calibration, warn=warn, stage=console.progress, make=make
+    )
     if given is not None:
         hold_same_bytes(given, told["recipe"]["bundle_sha256"])
     console.emit(told, json=json, text=text)
@@ -200,8 +227,7 @@ def explain_command(
     label_column: str = "label",
     effort: Effort = "normal",
     calibration: Path | None = None,
-    cache: Path | None = None,
-    no_cache: Flag = False,
+    kept: Kept = KEPT,
     json: Flag = False,
 ) -> None:
     """Say which layers of a bundle's model int8 harms, why, and what each repair recovers and costs.
@@ -220,20 +246,17 @@ def explain_command(
         Which repairs to hold against each other, as for `edge compile`.
     calibration
         What a board of this kind measured, as for `edge compile`.
-    cache
-        Folder of what was built before; by default `edgewright` in the user's cache folder.
-    no_cache
-        Build everything anew, and keep nothing.
+    kept
+        Where what was built is kept.
     json
         Print one JSON object.
     """
-    from compiler.cache import Cache, default_folder
     from compiler.explain.bundle import Question, explain_bundle
     from compiler.explain.words import explanation_to_json, summarize_explanation
     from compiler.search import Scope
     from edge.bundle import open_bundle
 
-    scope = Scope(effort=effort, cache=Cache(None if no_cache else cache or default_folder()))
+    scope = Scope(effort=effort, cache=kept.open())
     predict = predictor(open_bundle(bundle).manifest.target, calibration)
     question = Question(bundle, model, data, label_column, scope)
     told = explain_bundle(question, stage=console.progress, predict=predict)

@@ -39,6 +39,14 @@ class SourceModel:
     """The given file already computes in int8 or uint8."""
     note: str = ""
     """What loading changed, for people; empty if nothing."""
+    behaviour: str = ""
+    """Of a network that Python code made: a hash of all that it computes, by which what was made of it is known again.
+    Empty for a file, whose content is all there is."""
+
+    @property
+    def identity(self) -> str:
+        """By which what was built or measured of this model is known again."""
+        return self.behaviour or self.sha256
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the first output, flattened, of real-valued `x` with shape `input_shape`."""
