@@ -30,7 +30,7 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
     def reference(x: NDArray[np.float32]) -> NDArray[np.float32]:
         batch = quantize(np.asarray(x, np.float32).reshape(spec.shape), spec)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
-        interpreter.invoke()
+        _invoke(interpreter, name)
         first = interpreter.get_output_details()[0]
         return dequantize(interpreter.get_tensor(first["index"]), tensor_spec(first)).reshape(-1)
 
@@ -50,6 +50,18 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
         quantized=_is_quantized(interpreter),
         note=f"{expanded} weights that were kept in 8 or 16 bits were expanded to float32" if expanded else "",
     )
+
+
+def _invoke(interpreter: Any, name: str) -> None:  # noqa: ANN401
+    """Run once.
+
+    Raises: BadModelError for a file whose operators do not go together.
+    """
+    try:
+        interpreter.invoke()
+    except (ValueError, RuntimeError) as exc:
+        problem = f"{name}.tflite can be opened, but not run: {_first_line(str(exc))}"
+        raise BadModelError(problem, remedy="convert the model anew; the file may be damaged") from exc
 
 
 def open_interpreter(content: bytes, name: str) -> Any:  # noqa: ANN401  LiteRT ships no types
@@ -139,5 +151,10 @@ def _cannot_open(name: str, said: str) -> BadModelError:
         where = f" (node {node[1]})" if node else ""
         problem = f"{name} uses the operator {custom[1]}{where}, which LiteRT does not have"
         return BadModelError(problem, remedy="convert the model with built-in operators only, without SELECT_TF_OPS")
-    line = said.strip().splitlines()[0] if said.strip() else "no message"
-    return BadModelError(f"{name} cannot be opened: {line}", remedy="convert the model anew; the file may be truncated")
+    return BadModelError(
+        f"{name} cannot be opened: {_first_line(said)}", remedy="convert the model anew; the file may be truncated"
+    )
+
+
+def _first_line(said: str) -> str:
+    return said.strip().splitlines()[0] if said.strip() else "no message"

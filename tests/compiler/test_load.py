@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hand_made import make_addition
 from onnx import TensorProto, helper, numpy_helper
 
 from compiler.load import load_model
@@ -183,6 +184,8 @@ def test_onnx_inputs_that_we_cannot_compile_are_explained(tmp_path: Path) -> Non
         load_model(onnx_file(tmp_path / "two.onnx", shape=[1, 4], inputs=2))
     with pytest.raises(BadModelError, match="fixed batch of 8"):
         load_model(onnx_file(tmp_path / "batch.onnx", shape=[8, 4]))
+    with pytest.raises(BadModelError, match="fixed batch of 0"):
+        load_model(onnx_file(tmp_path / "empty.onnx", shape=[0, 4]))
 
 
 def test_an_unknown_operator_is_named_with_its_node(tmp_path: Path) -> None:
@@ -218,3 +221,11 @@ def test_weights_stored_in_8_bits_are_expanded() -> None:
     assert "5 weights" in model.note
     assert len(model.payload) > 2 * path.stat().st_size
     assert model.run(np.zeros(model.input_shape, np.float32)).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_tflite_file_that_opens_but_does_not_run_is_refused(tmp_path: Path) -> None:
+    """Its operator takes a tensor that nothing fills: LiteRT notices only when it runs."""
+    path = tmp_path / "hollow.tflite"
+    path.write_bytes(make_addition(constant=False, outputs=[2]))
+    with pytest.raises(BadModelError, match=r"hollow\.tflite can be opened, but not run: Input tensor 1 lacks data"):
+        load_model(str(path))

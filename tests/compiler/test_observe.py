@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from hand_made import make_addition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.observe import Observation, Observer
 from compiler.observe.histogram import BINS, Histogram
 from compiler.observe.ranges import least_squares, minmax, moving_average, percentile, ranges_of
+from compiler.observe.tflite_model import run_tflite
 
 
 def seen(*samples: np.ndarray) -> Observation:
@@ -85,3 +87,10 @@ def test_every_method_keeps_zero_inside_and_stays_within_what_was_seen() -> None
 def test_a_tensor_of_zeros_has_an_empty_range() -> None:
     for method in ("minmax", "percentile", "moving-average", "mse"):
         assert ranges_of({"x": seen(np.zeros((1, 4)))}, method)["x"] == (0, 0)  # type: ignore[arg-type]
+
+
+def test_an_output_that_is_a_constant_is_seen_though_no_operator_makes_it() -> None:
+    content = make_addition(constant=True, outputs=[2, 1])  # detectors give their anchors this way
+    (found,) = run_tflite(content, [np.zeros((1, 4), np.float32)])
+    assert found.keys() == {"x", "y", "other"}
+    assert found["other"].tolist() == found["y"].tolist() == [[1.0] * 4]
