@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from compiler.cache import Cache, code_digest, installed, key_of, write_whole
+from compiler.load.onnx_file import files_of
 from compiler.measure import host_core
 from compiler.opening import Request, load_source
 from compiler.packing import check_order
@@ -78,7 +79,7 @@ def fingerprint(request: Request, calibration: Path | None) -> Iterator[object]:
     yield vela_tool() if load_target(order.target).npu_compiler == "vela" else None
     yield from (order.name or Path(request.model).stem, order.version)
     model = Path(request.model)
-    beside = sorted(model.parent.glob(f"{model.stem}.*")) + sorted(model.parent.glob("*.data"))
+    beside = sorted(model.parent.glob(f"{model.stem}.*")) + (files_of(model) if model.suffix == ".onnx" else [])
     yield None if request.source is None else request.source.identity
     for path in (*beside, request.input_file, request.labels_file, calibration):
         yield None if path is None else [digest for _, digest in contents(path)]

@@ -211,6 +211,21 @@ def test_another_onnx_file_is_seen(colour_model: Path, colour_pictures: Path, tm
     assert list(fingerprint(request, None)) != before
 
 
+def test_weights_in_a_file_beside_an_onnx_file_are_seen_whatever_it_is_called(
+    colour_model: Path, colour_pictures: Path, tmp_path: Path
+) -> None:
+    import onnx
+
+    model = onnx.load(colour_model)
+    onnx.save(model, tmp_path / "colour.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    request = Request(model=str(tmp_path / "colour.onnx"), data=colour_pictures, order=Order("x86-64"))
+    before = list(fingerprint(request, None))
+    weights = bytearray((tmp_path / "weights.bin").read_bytes())
+    weights[0] ^= 1
+    (tmp_path / "weights.bin").write_bytes(weights)
+    assert list(fingerprint(request, None)) != before
+
+
 def test_random_weights_of_other_libraries_are_never_known_again(tmp_path: Path) -> None:
     (tmp_path / "dice.py").write_text(
         "import numpy, torch\n\ndef load():\n    net = torch.nn.Linear(2, 2)\n"
