@@ -118,6 +118,11 @@ def _open_npz(path: Path, *, numbers: bool) -> Data:
             remedy="save it with numpy.savez(path, x=samples, y=labels)",
         )
     x, y = arrays["x"], arrays["y"]
+    if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):  # numpy hands out the bytes of what is no array
+        raise BadDataError(
+            f"{path} holds x or y as something else than an array",
+            remedy="save it with numpy.savez(path, x=samples, y=labels)",
+        )
     if x.ndim < 2 or len(x) == 0:
         raise BadDataError(
             f"{path} holds no samples: x has the shape {x.shape}", remedy="x wants one sample a row: [samples, ...]"

@@ -114,6 +114,9 @@ def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
         raise BadModelError(f"the tensor {detail['name']} is {kind}", remedy="outputs must be float32, int8 or uint8")
     scale, zero_point = detail["quantization"]
     integer = dtype != "float32"
+    if integer and not (0 < scale < np.inf and np.iinfo(dtype).min <= zero_point <= np.iinfo(dtype).max):
+        problem = f"the tensor {detail['name']} has the scale {scale:g}, zero point {zero_point}, no {dtype}"
+        raise BadModelError(problem, remedy="quantize the model anew; the file may be damaged")
     return TensorSpec(
         name=detail["name"],
         shape=cast(tuple[int, ...], tuple(int(size) for size in detail["shape"])),

@@ -31,6 +31,15 @@ def pictures(folder: Path, classes: Sequence[str] = ("go", "stop"), each: int = 
     return folder
 
 
+def no_arrays() -> bytes:
+    """An .npz whose x and y are bytes without a header."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("x.npy", "y.npy"):
+            archive.writestr(name, b"0123")
+    return packed.getvalue()
+
+
 def unclosed_header() -> bytes:
     """An .npz whose x.npy says its shape in Python that never ends: numpy lets the tokenizer's error out."""
     header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, ".ljust(117) + b"\n"
@@ -180,6 +189,7 @@ def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
         ("broken.npz", b"PK\x03\x04 and no more", BadDataError),
         ("empty.npz", b"", BadDataError),
         ("unclosed.npz", unclosed_header(), BadDataError),
+        ("bytes.npz", no_arrays(), BadDataError),
         ("broken.csv", b"\xff\xfe\x00label", BadDataError),
         ("picture.png", b"x", BadDataError),
     ],

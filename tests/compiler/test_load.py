@@ -10,6 +10,7 @@ from hand_made import make_addition
 from onnx import TensorProto, helper, numpy_helper
 
 from compiler.load import load_model
+from compiler.load.tflite_file import tensor_spec
 from edge.errors import BadModelError, FileMissingError
 
 NETWORKS = Path(__file__).parent / "networks"
@@ -221,6 +222,14 @@ def test_weights_stored_in_8_bits_are_expanded() -> None:
     assert "5 weights" in model.note
     assert len(model.payload) > 2 * path.stat().st_size
     assert model.run(np.zeros(model.input_shape, np.float32)).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_zero_point_that_the_type_cannot_hold_is_refused() -> None:
+    detail = {"name": "y", "shape": [1, 4], "dtype": np.int8, "quantization": (0.1, 127)}
+    assert tensor_spec(detail).zero_point == 127
+    for scale, zero_point in ((0.1, 128), (0.1, -129), (0.0, 0), (-1.0, 0), (float("nan"), 0), (float("inf"), 0)):
+        with pytest.raises(BadModelError, match="the tensor y has the scale"):
+            tensor_spec(detail | {"quantization": (scale, zero_point)})
 
 
 def test_a_tflite_file_that_opens_but_does_not_run_is_refused(tmp_path: Path) -> None:
