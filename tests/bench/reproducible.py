@@ -154,7 +154,17 @@ def _compile(name: str, world: World, place: Path, sources: Path) -> Path:
             shutil.copy(sources / file, work / file)
     subprocess.run(["chown", "-R", f"{world.uid}:{world.uid}", work], check=True)
     edge = [place / "venv" / "bin" / "edge", "compile", model, "--data", data, "--target", "raspberrypi4", "-q"]
-    become = ["setpriv", f"--reuid={world.uid}", f"--regid={world.uid}", "--clear-groups", "--", *edge]
+    preload = FAKETIME.format(machine=os.uname().machine)  # only now: it keeps a semaphore of its user's
+    become = [
+        "setpriv",
+        f"--reuid={world.uid}",
+        f"--regid={world.uid}",
+        "--clear-groups",
+        "--",
+        "env",
+        f"LD_PRELOAD={preload}",
+        *edge,
+    ]
     words = ["unshare", "--uts", "sh", "-c", BECOME, "sh", world.host, world.umask, *become]
     options = ["--name", "made", "-o", bundle.name, "--effort", "quick"]
     subprocess.run([*words, *options], cwd=work, env=_environment(world, place, work), check=True, stdout=sys.stderr)
@@ -174,7 +184,6 @@ def _environment(world: World, place: Path, work: Path) -> dict[str, str]:
         "LOCPATH": str(_locales(place, world.locale)),
         "PYTHONHASHSEED": world.hash_seed,
         "OMP_NUM_THREADS": "1",
-        "LD_PRELOAD": FAKETIME.format(machine=os.uname().machine),
         "FAKETIME": f"@{world.date}",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         "NO_FAKE_STAT": "1",
