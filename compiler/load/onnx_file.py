@@ -94,6 +94,18 @@ def _read(path: Path) -> tuple[Any, str]:
     return proto, digest.hexdigest()
 
 
+def files_of(path: Path) -> list[Path]:
+    """List the files that an ONNX file keeps its weights in; none if it cannot be read."""
+    import onnx
+
+    try:
+        with quiet():
+            names = _external_files(onnx.load(path, load_external_data=False))
+    except Exception:  # noqa: BLE001 - loading says what is wrong with it; each of three parsers raises its own
+        return []
+    return [path.parent / name for name in names]
+
+
 def _external_files(proto: Any) -> list[str]:  # noqa: ANN401  an onnx.ModelProto
     entries = (entry for tensor in proto.graph.initializer for entry in tensor.external_data)
     return sorted({entry.value for entry in entries if entry.key == "location"})
@@ -123,7 +135,7 @@ def _input_shape(proto: Any, name: str) -> tuple[int, ...]:  # noqa: ANN401  an 
     if open_dims:
         problem = f"the input {inputs[0].name} of {name} leaves dimensions open: {', '.join(open_dims)}"
         raise BadModelError(problem, remedy=_FIXED)
-    if dims[0].dim_value > 1:
+    if dims[0].HasField("dim_value") and dims[0].dim_value not in {-1, 1}:
         problem = f"the input {inputs[0].name} of {name} has a fixed batch of {dims[0].dim_value}"
         raise BadModelError(problem, remedy="export it with a batch of 1, or with an open batch")
     return (1, *(dim.dim_value for dim in dims[1:]))

@@ -44,6 +44,14 @@ class SourceModel:
     """What loading changed, for people; empty if nothing."""
     every: Callable[[NDArray[np.float32]], Outputs] | None = field(default=None, repr=False)
     """Like `reference`, but all outputs, in their shapes. None: nobody can tell more than the first."""
+    behaviour: str = ""
+    """Of a network that Python code made: a hash of all that it computes, by which what was made of it is known again.
+    Empty for a file, whose content is all there is."""
+
+    @property
+    def identity(self) -> str:
+        """By which what was built or measured of this model is known again."""
+        return self.behaviour or self.sha256
 
     def run_all(self, x: NDArray[np.float32]) -> Outputs:
         """Compute all outputs, in the model's order and shapes, of real-valued `x` with shape `input_shape`."""
