@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal, cast, get_args
 from urllib.parse import quote, unquote
@@ -17,7 +17,7 @@ from edge.target import Target
 
 Activations = Literal["int8", "uint8"]
 Ranges = Literal["minmax", "percentile", "moving-average", "mse"]
-Pass = Literal["equalize", "correct-bias", "split-outputs"]
+Pass = Literal["equalize", "correct-bias", "split-outputs", "learn-rounding"]
 Effort = Literal["quick", "normal", "thorough"]
 Format = Literal["onnx", "tflite"]
 
@@ -32,6 +32,8 @@ STATIC: frozenset[Precision] = frozenset({"int8", "int16x8", "mixed"})
 _NORMAL: tuple[Ranges, ...] = ("percentile", "mse", "minmax")
 _OTHERS: tuple[Ranges, ...] = ("moving-average",)
 _ALL: tuple[Pass, ...] = ("equalize", "split-outputs", "correct-bias")
+LEARNED: tuple[Pass, ...] = ("equalize", "split-outputs", "learn-rounding")
+"""Learned codes come with biases of their own."""
 _SAFE = "/:;.()[]+-_@"
 
 
@@ -51,7 +53,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raise BadArgumentError if the parts do not go together."""
-        allowed = {"equalize"} if self.precision == "int8-weights" else set()
+        allowed = {"equalize", "learn-rounding"} if self.precision == "int8-weights" else set()
         if self.precision not in STATIC and (self.ranges != "minmax" or set(self.passes) - allowed or self.keep_float):
             raise _refused(f"{self.precision} has no activation ranges, and no passes or float layers that need them")
         if self.file_format == "tflite" and self.activations != "int8":
@@ -111,6 +113,11 @@ def plans(kind: Kind, target: Target, effort: Effort) -> tuple[Plan, ...]:
     return tuple(dict.fromkeys(plan for plan in wanted if plan.precision in target.dtypes))
 
 
+def learning_plans(base: Plan) -> tuple[Plan, ...]:
+    """List what is worth its time only where `base`, the best int8 plan of its runtime, costs too much."""
+    return (replace(base, passes=LEARNED),)
+
+
 def runtimes_for(kind: Kind, target: Target, *, quantized: bool = False) -> tuple[RuntimeName, ...]:
     """One runtime for each file format that the source can become, in the target's order of preference."""
     chosen: dict[str, RuntimeName] = {}
@@ -140,8 +147,9 @@ def _thorough(runtime: RuntimeName, target: Target) -> Iterator[Plan]:
         yield Plan(runtime, "int8", kind, ranges, _ALL)
     if runtime == "onnxruntime":
         yield Plan(runtime, "int8", "int8" if kind == "uint8" else "uint8", passes=("equalize", "split-outputs"))
-    yield Plan(runtime, "int16x8", passes=("equalize",))
-    yield Plan(runtime, "int8-weights", passes=("equalize",))
+    yield Plan(runtime, "int8", kind, "mse", LEARNED)
+    yield Plan(runtime, "int16x8", passes=("equalize", "learn-rounding"))
+    yield Plan(runtime, "int8-weights", passes=("equalize", "learn-rounding"))
 
 
 def _activations(runtime: RuntimeName, target: Target) -> Activations:

@@ -1,6 +1,6 @@
 """Float file + plan -> compiled file. Exporting, observing and judging are done once for any number of plans."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -15,7 +15,8 @@ from compiler.plan import STATIC, Format, Pass, Plan
 from compiler.quantize.correct_bias import correct_bias
 from compiler.quantize.equalize import equalize
 from compiler.quantize.error import mean_sqnr_db
-from compiler.quantize.layers import Network
+from compiler.quantize.layers import Constants, Network
+from compiler.quantize.learn_rounding import LEAST_SAMPLES, Tensors, learn_rounding
 from compiler.quantize.split_outputs import layers_to_split
 from edge.errors import BadModelError
 
@@ -33,7 +34,13 @@ LEAST = 16
 """Of both, however large the network."""
 OBSERVED_NUMBERS, JUDGED_NUMBERS = 5e8, 2e8
 """Activations in all that are observed or judged: a MobileNetV2 of 224 pixels (6.7 million a sample) gets 74 and 29."""
-GAIN_DB: Mapping[Pass, float] = {"equalize": 1.0, "correct-bias": 0.2, "split-outputs": -0.1}
+LEARNING = 128
+"""Calibration samples that weights are learned from, at most. They are judged by others: by every fourth sample."""
+HELD_OUT = 4
+LEARNING_NUMBERS, STAGE_NUMBERS, LEAST_STAGES = 2e8, 2e9, 4
+"""Activations of all samples that are learned from, and of all stages of learning: see OBSERVED_NUMBERS."""
+LEARNS: frozenset[Pass] = frozenset({"learn-rounding"})
+GAIN_DB: Mapping[Pass, float] = {"equalize": 1.0, "correct-bias": 0.2, "split-outputs": -0.1, "learn-rounding": 0.2}
 """What a pass must gain on the judged samples to be kept. Equalizing gained 0.5 dB on ResNet-8's, and lost 0.7 points
 of agreement on others; correcting biases gained on others, too, though less (measured on five networks). In one SQNR
 over boxes and scores the boxes drown the scores, so splitting outputs is kept unless it costs something."""
@@ -84,11 +91,7 @@ class Workbench:
 
     def judge(self, content: bytes, *, samples: int = JUDGED) -> float:
         """SQNR of a file's outputs against the float model's, decibels: see `Made.sqnr_db`."""
-        found = list(islice(self._outputs(content), samples))
-        return min(
-            mean_sqnr_db((exact[at], one[at]) for exact, one in zip(self._exact, found, strict=False))
-            for at in range(len(self._exact[0]))
-        )
+        return self._nearness(self._exact, islice(self._outputs(content), samples))
 
     @cached_property
     def seen(self) -> Observations:
@@ -125,6 +128,28 @@ class Workbench:
     def _exact(self) -> list[Output]:
         return list(self._outputs(self.content))
 
+    def _judge_held_out(self, content: bytes) -> float:
+        """Like `judge`, by samples that nothing was learned from."""
+        return self._nearness(self._exact_held_out, self._outputs(content, self._held_out()))
+
+    @cached_property
+    def _exact_held_out(self) -> list[Output]:
+        return list(self._outputs(self.content, self._held_out()))
+
+    def _held_out(self) -> Iterator[NDArray[np.float32]]:
+        return islice(self._calibration(), 0, HELD_OUT * self._bounded(JUDGED, JUDGED_NUMBERS), HELD_OUT)
+
+    def _learning(self) -> Iterator[NDArray[np.float32]]:
+        """Calibration samples to learn from."""
+        others = (sample for number, sample in enumerate(self._calibration()) if number % HELD_OUT)
+        return islice(others, self._bounded(LEARNING, LEARNING_NUMBERS))
+
+    @staticmethod
+    def _nearness(exact: list[Output], found: Iterable[Output]) -> float:
+        """SQNR of the output that lost most, decibels, over as many samples as were found."""
+        pairs = list(zip(exact, found, strict=False))
+        return min(mean_sqnr_db((one[at], other[at]) for one, other in pairs) for at in range(len(exact[0])))
+
     def _observe(self, content: bytes) -> Observations:
         return self._verbs.observe(content, islice(self._calibration(), self._bounded(OBSERVED, OBSERVED_NUMBERS)))
 
@@ -145,9 +170,10 @@ class Workbench:
         makers = {layer.outputs[0]: layer for layer in network.layers if layer.op in _SQUASHES}
         return tuple(makers[name].inputs[0] if name in makers else name for name in network.outputs)
 
-    def _outputs(self, content: bytes) -> Iterator[Output]:
+    def _outputs(self, content: bytes, samples: Iterable[NDArray[np.float32]] | None = None) -> Iterator[Output]:
         """Run the judged samples; quantizers keep the names of tensors. In the order of the outputs, flattened."""
-        for tensors in self._verbs.run(content, islice(self._calibration(), self._bounded(JUDGED, JUDGED_NUMBERS))):
+        judged = islice(self._calibration(), self._bounded(JUDGED, JUDGED_NUMBERS)) if samples is None else samples
+        for tensors in self._verbs.run(content, judged):
             yield [tensors[name].reshape(-1) for name in self._judged]
 
     def _with_passes(self, plan: Plan) -> tuple[_Work, bytes, float, list[str]]:
@@ -162,11 +188,13 @@ class Workbench:
                 notes.append(f"{name}: {changed}")
                 continue
             trial = self._quantize(changed, plan)
-            better = self.judge(trial)
-            kept = better >= score + GAIN_DB[name]
-            notes.append(f"{name}: {'kept' if kept else 'not kept'}, {score:.1f} to {better:.1f} dB")
+            judge = self._judge_held_out if name in LEARNS else self.judge
+            before = judge(content) if name in LEARNS else score
+            after = judge(trial)
+            kept = after >= before + GAIN_DB[name]
+            notes.append(f"{name}: {'kept' if kept else 'not kept'}, {before:.1f} to {after:.1f} dB")
             if kept:
-                work, content, score = changed, trial, better
+                work, content, score = changed, trial, self.judge(trial) if name in LEARNS else after
         return work, content, score, notes
 
     def _quantize(self, work: _Work, plan: Plan) -> bytes:
@@ -201,6 +229,24 @@ class Workbench:
             return "does not apply: no output joins tensors of different range"
         return replace(work, keep_float=tuple(dict.fromkeys((*work.keep_float, *names))))
 
+    def _learn_rounding(self, work: _Work, plan: Plan) -> _Work | str:
+        kernels = [one for one in self._verbs.read_kernels(work.content) if one.name not in work.keep_float]
+        samples = sum(1 for _ in self._learning())
+        if not kernels:
+            return "does not apply: no convolution or dense layer with constant weights of its own"
+        if samples < LEAST_SAMPLES:
+            return f"does not apply: it learns from {LEAST_SAMPLES} calibration samples, and there are {samples}"
+
+        def runs(constants: Constants) -> Iterator[tuple[Tensors, Tensors]]:
+            integer = self._quantize(replace(work, content=self._verbs.write_constants(work.content, constants)), plan)
+            both = (self._verbs.run(content, self._learning()) for content in (work.content, integer))
+            return zip(*both, strict=True)
+
+        constants = self._verbs.read_network(work.content).constants
+        stages = max(LEAST_STAGES, int(STAGE_NUMBERS // (self.size * samples)))
+        learned = learn_rounding(kernels, constants, runs, samples=samples, stages=stages)
+        return replace(work, content=self._verbs.write_constants(work.content, learned))
+
     def _hold_function(self, content: bytes) -> None:
         """Hold that a rewritten float file computes what it did.
 
@@ -226,5 +272,6 @@ _PASSES: Mapping[Pass, Callable[[Workbench, _Work, Plan], _Work | str]] = {
     "equalize": Workbench._equalize,
     "correct-bias": Workbench._correct_bias,
     "split-outputs": Workbench._split_outputs,
+    "learn-rounding": Workbench._learn_rounding,
 }
 """Each returns the changed work, or why it does not apply."""
