@@ -85,6 +85,7 @@ class Shelf:
     def __init__(self, subject: Subject, calibration: Calibration, calibrated: Sequence[bytes], cache: Cache) -> None:
         digests = sorted(digest.hex() for digest in calibrated)
         self.builder = Builder(subject.model, calibration)
+        self.kind = subject.model.kind
         self.candidates: list[Candidate] = []
         self.skipped: list[Skipped] = []
         self.failure: BadModelError | MissingExtraError | None = None
@@ -123,7 +124,7 @@ def _refine(
         return []
     best = max(ints, key=sqnr_of).candidate
     tried: list[Measured] = []
-    for plan in learning_plans(best.plan or Plan(best.runtime, "int8")):
+    for plan in learning_plans(best.plan or Plan(best.runtime, "int8"), shelf.kind):
         made = shelf.add(plan)
         tried += measure([made]) if made else ()
         if tried and fine(tried[-1]):
