@@ -9,8 +9,8 @@ x and x' are counted from their means.
 Source of up or down, and of the objective: Nagel et al. 2020, "Up or Down? Adaptive Rounding for Post-Training
 Quantization", eq. 20 and 25 (without the activation). There a relaxed problem is solved by thousands of noisy steps.
 Here each code in turn takes the better of its two values, exactly, until none moves: cyclic coordinate descent as in
-Behdin et al. 2023, "QuantEase". It needs no step size and no random numbers, and 0.6 s instead of 40 s for the same
-result (keyword network, measured: 42.2 and 42.1 dB).
+Behdin et al. 2023, "QuantEase". It needs no step size and no random numbers, and came to 42.2 dB on the keyword
+network where 400 steps of the relaxed problem, in our own form, came to 42.1 and took some seventy times as long.
 """
 
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from compiler.load.torch_module import import_torch
 LARGEST = 127
 """Code of a symmetric int8 weight. Source: TensorFlow Lite 8-bit quantization specification."""
 SWEEPS = 6
-"""Over all codes, at most; three or four leave none that moves (measured)."""
+"""Over all codes, at most: it bounds the time. Chosen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
