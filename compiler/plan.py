@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal, cast, get_args
 from urllib.parse import quote, unquote
@@ -17,7 +17,7 @@ from edge.target import Target
 
 Activations = Literal["int8", "uint8"]
 Ranges = Literal["minmax", "percentile", "moving-average", "mse"]
-Pass = Literal["equalize", "correct-bias", "split-outputs"]
+Pass = Literal["equalize", "correct-bias", "split-outputs", "learn-rounding", "train"]
 Effort = Literal["quick", "normal", "thorough"]
 Format = Literal["onnx", "tflite"]
 
@@ -35,6 +35,10 @@ BY_NPU: frozenset[RuntimeName] = frozenset({"ethos-u", "rknn"})
 _NORMAL: tuple[Ranges, ...] = ("percentile", "mse", "minmax")
 _OTHERS: tuple[Ranges, ...] = ("moving-average",)
 _ALL: tuple[Pass, ...] = ("equalize", "split-outputs", "correct-bias")
+LEARNED: tuple[Pass, ...] = ("equalize", "split-outputs", "learn-rounding")
+"""Learned codes come with biases of their own."""
+TRAINED: tuple[Pass, ...] = ("train", "split-outputs", "correct-bias")
+"""Training starts from equalized weights."""
 _SAFE = "/:;.()[]+-_@"
 PERCENTILE = 99.99
 """Share of the nonzero values, in percent, that stays inside at each end. Chosen: ONNX Runtime's default, 99.999, clips
@@ -59,9 +63,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raise BadArgumentError if the parts do not go together."""
-        allowed = {"equalize"} if self.precision == "int8-weights" else set()
+        allowed = {"equalize", "learn-rounding"} if self.precision == "int8-weights" else set()
         if self.precision not in STATIC and (self.ranges != "minmax" or set(self.passes) - allowed or self.keep_float):
             raise _refused(f"{self.precision} has no activation ranges, and no passes or float layers that need them")
+        misplaced = "train" in self.passes[1:] or "equalize" in self.passes or self.precision != "int8"
+        if "train" in self.passes and misplaced:
+            raise _refused("train makes int8 plans only, comes first, and equalizes by itself")
         if self.percent != PERCENTILE and (self.ranges != "percentile" or not 50 < self.percent < 100):
             raise _refused("only percentile ranges have a percent, between 50 and 100")
         if self.file_format == "tflite" and self.activations != "int8":
@@ -121,7 +128,14 @@ def plans(kind: Kind, target: Target, effort: Effort) -> tuple[Plan, ...]:
     runtimes = runtimes_for(kind, target)
     steps = [_quick, _normal, _thorough][: get_args(Effort).index(effort) + 1]
     wanted = chain.from_iterable(step(runtime, target) for step in steps for runtime in runtimes)
-    return tuple(dict.fromkeys(plan for plan in wanted if plan.precision in target.dtypes))
+    trainable = (plan for plan in wanted if kind != "tflite" or "train" not in plan.passes)
+    return tuple(dict.fromkeys(plan for plan in trainable if plan.precision in target.dtypes))
+
+
+def learning_plans(base: Plan, kind: Kind) -> tuple[Plan, ...]:
+    """List what is worth its time only where `base`, the best int8 plan of its runtime, costs too much."""
+    passes = (LEARNED, TRAINED) if kind != "tflite" else (LEARNED,)
+    return tuple(replace(base, passes=one) for one in passes)
 
 
 def runtimes_for(kind: Kind, target: Target, *, quantized: bool = False) -> tuple[RuntimeName, ...]:
@@ -155,8 +169,10 @@ def _thorough(runtime: RuntimeName, target: Target) -> Iterator[Plan]:
         yield Plan(runtime, "int8", kind, ranges, _ALL)
     if runtime == "onnxruntime":
         yield Plan(runtime, "int8", "int8" if kind == "uint8" else "uint8", passes=("equalize", "split-outputs"))
-    yield Plan(runtime, "int16x8", passes=("equalize",))
-    yield Plan(runtime, "int8-weights", passes=("equalize",))
+    yield Plan(runtime, "int8", kind, "mse", LEARNED)
+    yield Plan(runtime, "int8", kind, "mse", TRAINED)
+    yield Plan(runtime, "int16x8", passes=("equalize", "learn-rounding"))
+    yield Plan(runtime, "int8-weights", passes=("equalize", "learn-rounding"))
 
 
 def _activations(runtime: RuntimeName, target: Target) -> Activations:

@@ -15,7 +15,7 @@ from compiler.export.tflite_to_onnx import NOT_ASKED
 from compiler.load import SourceModel
 from compiler.measure import Measured, host_core, sqnr_of
 from compiler.mixed import mixed_plans
-from compiler.plan import Effort, Plan, plans, runtimes_for
+from compiler.plan import Effort, Plan, learning_plans, plans, runtimes_for
 from compiler.quantize.workbench import Calibration
 from compiler.stage import Stage
 from compiler.subject import Subject
@@ -92,6 +92,7 @@ class Shelf:
     def __init__(self, subject: Subject, calibration: Calibration, calibrated: Sequence[bytes], cache: Cache) -> None:
         digests = sorted(digest.hex() for digest in calibrated)
         self.builder = Builder(subject.model, calibration)
+        self.kind = subject.model.kind
         self.candidates: list[Candidate] = []
         self.skipped: list[Skipped] = []
         self.failure: BadModelError | MissingExtraError | None = None
@@ -132,12 +133,17 @@ def _refine(
     measure: Callable[[Sequence[Candidate]], tuple[Measured, ...]],
     fine: Callable[[Measured], bool],
 ) -> list[Measured]:
-    """Try mixed plans of one runtime, from its best int8 one on, until one of them is fine."""
+    """Where no int8 plan of a runtime is fine: learn from the best one on, then mix precisions, until one is."""
     ints = [one for one in there if one.candidate.dtype == "int8" and one.candidate.plan is not None]
     if not ints or any(fine(one) for one in ints):
         return []
     best = max(ints, key=sqnr_of).candidate
     tried: list[Measured] = []
+    for plan in learning_plans(best.plan or Plan(best.runtime, "int8"), shelf.kind):
+        made = shelf.add(plan)
+        tried += measure([made]) if made else ()
+        if tried and fine(tried[-1]):
+            return tried
     try:
         for plan in mixed_plans(shelf.builder, best.plan or Plan(best.runtime, "int8"), best.data):
             made = shelf.add(plan)

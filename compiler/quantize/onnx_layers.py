@@ -20,7 +20,7 @@ _VARIANT = "it is not scale-invariant"
 
 def read_network(content: bytes) -> Network:
     """Describe a simplified float ONNX file."""
-    graph = _parse(content).graph
+    graph = parse(content).graph
     constants = {
         value.name: tensor
         for value in graph.initializers.values()
@@ -36,7 +36,7 @@ def write_constants(content: bytes, constants: Constants) -> bytes:
     """Return the file with other values for its initializers; those that are not named keep theirs."""
     import onnx_ir as ir
 
-    model = _parse(content)
+    model = parse(content)
     for name, values in constants.items():
         initializer = model.graph.initializers[name]
         initializer.const_value = ir.Tensor(np.array(values, np.float32, order="C"), name=name)
@@ -45,7 +45,8 @@ def write_constants(content: bytes, constants: Constants) -> bytes:
     return written
 
 
-def _parse(content: bytes) -> Any:  # noqa: ANN401  an onnx_ir.Model, whose types are not checked here
+def parse(content: bytes) -> Any:  # noqa: ANN401  an onnx_ir.Model, whose types are not checked here
+    """Open a file."""
     with quiet():
         import onnx
         import onnx_ir as ir
