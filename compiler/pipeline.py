@@ -9,7 +9,16 @@ from compiler.choose import choose, objection
 from compiler.explain.layer_by_layer import look_at_layers
 from compiler.golden import channel_axis, make_baseline
 from compiler.likeness import judge_likeness
-from compiler.measure import Predictor, measuring, no_prediction, real_inputs, run_reference, score, statistics_of
+from compiler.measure import (
+    Predictor,
+    is_this_kind,
+    measuring,
+    no_prediction,
+    real_inputs,
+    run_reference,
+    score,
+    statistics_of,
+)
 from compiler.opening import Request, open_subject
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
 from compiler.placement.place import stand_in
@@ -69,7 +78,9 @@ def compile_model(
         fine=lambda one: not objection(one, here, request.budget, report_samples=len(parts.report)),
         stage=stage,
     )
-    choice = choose(found.measured, here, request.budget, report_samples=len(parts.report))
+    choice = choose(
+        found.measured, here, request.budget, report_samples=len(parts.report), here=is_this_kind(here.arch)
+    )
     settled = settle(found.measured, choice, target, no_fallback=request.no_fallback)
     for trap in settled.traps:
         warn(trap)

@@ -10,13 +10,15 @@ import msgspec
 
 from compiler.cache import Cache, code_digest, key_of
 from compiler.candidate import Builder, Calibration, Candidate, Skipped
-from compiler.measure import Measured, host_core, sqnr_of
+from compiler.measure import Measured, host_core, real_inputs, sqnr_of
 from compiler.mixed import mixed_plans
+from compiler.nearness import Nearness
 from compiler.packing import tool_versions
 from compiler.plan import Effort, Plan, plans, runtimes_for
 from compiler.stage import Stage
 from compiler.subject import Subject
 from edge.errors import BadModelError, MissingExtraError
+from edge.manifest import RuntimeName
 from edge.target import Target
 
 
@@ -65,6 +67,8 @@ def search(
 
     """
     shelf = Shelf(subject, calibration, calibrated, scope.cache)
+    near = Nearness(lambda: real_inputs(subject), subject.samples.digests, scope.cache, shelf.as_float)
+    measure = near.after(measure)
     wanted = planned(subject, target, scope)
     with stage("building candidates", len(wanted)) as step:
         for plan in wanted:
@@ -91,6 +95,10 @@ class Shelf:
         """The first one."""
         self._cache = cache
         self._known = (code_digest(), tool_versions(), host_core(), subject.model.sha256, subject.contract, digests)
+
+    def as_float(self, runtime: RuntimeName) -> Candidate | None:
+        """Return the float file of a runtime, if it is there."""
+        return next((one for one in self.candidates if (one.runtime, one.dtype) == (runtime, "float32")), None)
 
     def add(self, plan: Plan) -> Candidate | None:
         """Build one; None if it cannot be built, or is there already: a pass that does not help leaves no trace."""
