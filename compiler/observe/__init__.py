@@ -49,7 +49,12 @@ class Observer:
         self._histogram = Histogram.empty()
 
     def see(self, values: NDArray[np.float32]) -> None:
-        """Take in one sample's tensor; its channel axis keeps its size from sample to sample."""
+        """Take in one sample's tensor; its channel axis keeps its size from sample to sample.
+
+        What is not finite counts as zero, which every range holds: padding of -inf before a max pool is no signal.
+        """
+        if not np.isfinite(values).all():
+            values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
         low, high = float(values.min()), float(values.max())
         first = self._samples == 0
         self._average_low = low if first else MOMENTUM * self._average_low + (1 - MOMENTUM) * low
