@@ -149,15 +149,20 @@ def _excess(one: Measured, budget: Budget, report_samples: int) -> tuple[float, 
     return late, max(0.0, drop - budget.max_drop)
 
 
-def _rank(one: Measured, measured: Sequence[Measured], target: Target) -> tuple[int, int, float]:
+def _rank(one: Measured, measured: Sequence[Measured], target: Target) -> tuple[int, int, int, float]:
     """Runtime first; then int8 before float where it is known to be faster, and after it elsewhere; then the error.
 
     Of two files that are equally fast the one whose outputs are nearer to the float model's wins: on few samples that
-    says more than the metric does.
+    says more than the metric does. Of two mixed ones the one with fewer float layers is faster, and wins.
     """
     runtime, dtype = one.candidate.runtime, one.candidate.dtype
     order = INT8_FASTER if _faster(runtime, measured, target) else FLOAT_FASTER
-    return target.runtimes.index(runtime), order.index(dtype), -sqnr_of(one)
+    return target.runtimes.index(runtime), order.index(dtype), _kept_float(one), -sqnr_of(one)
+
+
+def _kept_float(one: Measured) -> int:
+    """How many layers a mixed plan keeps in float."""
+    return len(one.candidate.plan.keep_float) if one.candidate.plan else 0
 
 
 def _faster(runtime: RuntimeName, measured: Sequence[Measured], target: Target) -> bool:
@@ -242,6 +247,8 @@ def _why_not(index: int, measured: Sequence[Measured], *, main: int, fallback: i
         return f"taken as the fallback, {where}"
     if one.runtime != best.runtime:
         return f"not taken: {target.name} prefers {best.runtime}, and a bundle holds two variants at most"
+    if _kept_float(measured[index]) > _kept_float(measured[main]) > 0:
+        return f"not taken: the chosen one is good enough with {_kept_float(measured[main])} layers in float"
     if _kind(measured[index]) == _kind(measured[main]):
         near = f"{sqnr_of(measured[main]):.1f} dB against {sqnr_of(measured[index]):.1f}"
         return f"not taken: of the same speed as the chosen one, which is nearer to the float model ({near})"

@@ -34,7 +34,7 @@ def mixed_plans(builder: Builder, base: Plan, integer: bytes) -> Iterator[Plan]:
     bench = builder.bench(base.runtime)
     if len(bench.network.layers) > MOST_LAYERS:
         return
-    rows = rank_layers(bench, ranges=ranges_of(bench.seen, base.ranges), integer=integer)
+    rows = rank_layers(bench, ranges=ranges_of(bench.seen, base.ranges, base.percent), integer=integer)
     costly = [row.name for row in rows if row.alone_db < CEILING_DB]
     for count in _counts(min(len(costly), max(1, int(MOST_SHARE * len(rows))))):
         yield replace(base, precision="mixed", keep_float=bridged(costly[:count], bench.network))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from compiler.budget import Budget
 from compiler.candidate import load_model
@@ -19,13 +20,14 @@ from edge.manifest import InputContract, TaskName
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a recipe says of model and data: it must be these, and they meet in this way."""
+    """What a recipe or a study says of model and data: it must be these, and they meet in this way."""
 
     source_sha256: str
     data_sha256: str
     contract: InputContract
     labels: tuple[str, ...]
     """Class names in the order of the outputs."""
+    origin: Literal["recipe", "study"] = "recipe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,14 @@ class Request:
     no_fallback: bool = False
     """Refuse operators on a CPU beside an NPU, or in float, that no plan asked for."""
     settled: Settled | None = None
-    """Given by a recipe: then nothing is looked for beside the model."""
+    """Given by a recipe or a study: then nothing is looked for beside the model."""
 
 
 def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
     """Open model and data, and settle how one becomes the input of the other.
 
     Raises: FileMissingError, BadModelError, BadDataError, BadInputContractError; BadArgumentError for another model or
-    other data than a recipe's.
+    other data than a recipe's or a study's.
     """
     if request.settled is not None:
         return _open_again(request, request.settled, stage)
@@ -70,21 +72,22 @@ def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
 
 
 def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subject, Resolved]:
-    """Open what a recipe was made of."""
+    """Open what a recipe or a study was made of."""
     task = request.task or "classify"
     with stage("loading the model", None):
         model = check_task(load_model(request.model), task)
-    _hold_same("another model", model.sha256, settled.source_sha256)
+    _hold_same(settled, "another model", model.sha256, settled.source_sha256)
     data = open_data(request.data, label_column=request.label_column, task=task)
     labels = settled.labels if task == "classify" else ()
     samples = arrange(data, settled.contract, labels=labels, outputs=model.outputs, task=task)
-    _hold_same("other data", samples.sha256, settled.data_sha256)
-    return Subject(model, settled.contract, samples, task), Resolved(settled.contract, settled.labels, "the recipe")
+    _hold_same(settled, "other data", samples.sha256, settled.data_sha256)
+    resolved = Resolved(settled.contract, settled.labels, f"the {settled.origin}")
+    return Subject(model, settled.contract, samples, task), resolved
 
 
-def _hold_same(what: str, found: str, wanted: str) -> None:
+def _hold_same(settled: Settled, what: str, found: str, wanted: str) -> None:
     if found != wanted:
         raise BadArgumentError(
-            f"the recipe is of {what}: sha256 {wanted[:12]}..., and this is {found[:12]}...",
-            remedy="give the very files that it was made with, or compile without --recipe",
+            f"the {settled.origin} is of {what}: sha256 {wanted[:12]}..., and this is {found[:12]}...",
+            remedy=f"give the very files that it was made with, or compile without --{settled.origin}",
         )

@@ -185,7 +185,7 @@ class Workbench:
         return self._verbs.quantize(work.content, self._ranges(work, plan), _planned(plan, work.keep_float))
 
     def _ranges(self, work: _Work, plan: Plan) -> Mapping[str, Range]:
-        return ranges_of(work.seen, plan.ranges)
+        return ranges_of(work.seen, plan.ranges, plan.percent)
 
     def _equalize(self, work: _Work, _plan: Plan) -> _Work | str:
         network = self._verbs.read_network(work.content)

@@ -90,6 +90,13 @@ def test_every_method_keeps_zero_inside_and_stays_within_what_was_seen() -> None
         assert 3 <= high <= positive.high
 
 
+def test_a_lower_percentile_clips_more() -> None:
+    values = seen(np.random.default_rng(4).standard_t(3, (1, 100_000)))
+    spans = [ranges_of({"x": values}, "percentile", percent)["x"] for percent in (99.0, 99.9, 99.99)]
+    assert spans[0][1] < spans[1][1] < spans[2][1] <= values.high
+    assert ranges_of({"x": values}, "minmax", 99.0) == ranges_of({"x": values}, "minmax")
+
+
 def test_a_tensor_of_zeros_has_an_empty_range() -> None:
     for method in ("minmax", "percentile", "moving-average", "mse"):
         assert ranges_of({"x": seen(np.zeros((1, 4)))}, method)["x"] == (0, 0)  # type: ignore[arg-type]
