@@ -118,7 +118,12 @@ def _line_default(duels: list[Duel]) -> str:
 def _line_collapse(models: tuple[Model, ...]) -> str:
     ours, theirs, all_theirs = [], 0, 0
     for model in models:
-        ours += [f"{model.name} ({row.format})" for row in collapsed(model) if row.who == "ours"]
+        instead = (
+            ""
+            if model.ours.chosen.precision in {"int8", "mixed"}
+            else f", where a bundle holds {model.ours.chosen.precision}"
+        )
+        ours += [f"{model.name} ({row.format}{instead})" for row in collapsed(model) if row.who == "ours"]
         theirs += sum(row.is_peer for row in collapsed(model))
         all_theirs += sum(row.is_peer and row.judged is not None for row in model.rows)
     said = f"**Collapses.** Of the peers' {all_theirs} files, {theirs} lost more than a point, .01 of AUC or .01 of correlation; of ours"
