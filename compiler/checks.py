@@ -2,9 +2,11 @@
 
 from compiler.load.source import SourceModel
 from compiler.measure import Scores
+from compiler.own_environment import check_machine
 from compiler.placement.vela import find_vela
 from compiler.split import LEAST_REPORT, Split, needed_samples
 from compiler.subject import Subject
+from edge.environments import RKNN
 from edge.errors import BadDataError, BadModelError, TargetUnsupportedError
 from edge.manifest import AudioInput, ImageInput, SeriesInput, TaskName
 from edge.target import Target, load_target
@@ -20,12 +22,14 @@ def compilable_target(name: str) -> Target:
     Raises:
         UnknownTargetError: no such target.
         TargetUnsupportedError: its models need a compiler that this release does not call.
-        MissingExtraError: the NPU's compiler is not installed.
+        MissingExtraError: the NPU's compiler is not installed, or cannot be installed here.
 
     """
     target = load_target(name)
     if target.supported and target.npu_compiler == "vela":
         find_vela()
+    elif target.supported and target.npu_compiler == "rknn-toolkit2":
+        check_machine(RKNN)
     elif not target.supported or not target.runtimes:
         where = f"its NPU ({target.npu})" if target.npu else "what no runtime of ours drives"
         raise TargetUnsupportedError(

@@ -225,7 +225,7 @@ def _how_fast(runtime: RuntimeName, measured: Sequence[Measured], target: Target
     if times is not None and times[0].predicted_ms < times[1].predicted_ms:
         return f"takes {times[0].words} on {target.name} and float32 {times[1].words}"
     if times is None and factor and factor > 1:
-        return f"is published as {factor:g}x faster on {target.name}"
+        return f"is put at {factor:g}x faster on {target.name}"
     return f"is the only form of the model there on {target.name}"
 
 

@@ -32,6 +32,7 @@ def compile_command(
     max_ms: float | None = None,
     accept_unproven: Flag = False,
     no_fallback: Flag = False,
+    onnx_too: Flag = False,
     golden_from_data: Flag = False,
     effort: Effort | None = None,
     json: Flag = False,
@@ -64,6 +65,8 @@ def compile_command(
         Pack what cannot be proven, with the word `unproven` in the manifest.
     no_fallback
         Refuse an operator on the CPU beside an NPU, or in float in an integer model, that no plan asked for.
+    onnx_too
+        Convert a float .tflite to ONNX as well, with tf2onnx: on first use that makes an environment of 0.5 GB for it.
     golden_from_data
         Put real samples into the bundle as golden samples, instead of synthetic ones. They will lie on every device.
     effort
@@ -83,7 +86,7 @@ def compile_command(
     if recipe is not None:
         earlier = read_recipe(recipe)
         said = (given.target, given.name, max_drop, max_ms, study, study_name)
-        flags = accept_unproven or golden_from_data or given.says_how or model_version != 1
+        flags = accept_unproven or golden_from_data or onnx_too or given.says_how or model_version != 1
         if flags or any(one is not None for one in said):
             raise BadArgumentError(
                 "--recipe says already what this compile is", remedy="leave out all but --data, -o and --calibration"
@@ -98,14 +101,14 @@ def compile_command(
             accept_unproven=accept_unproven,
         )
         scope = replace(request.scope, effort=effort or "normal")
-        request = replace(request, budget=budget, scope=scope, golden_from_data=golden_from_data)
+        request = replace(request, budget=budget, scope=scope, golden_from_data=golden_from_data, onnx_too=onnx_too)
     if study is None and study_name is not None:
         raise BadArgumentError("--study-name names a study, but where does it lie?", remedy="pass --study URL, too")
     if study is not None:
-        if given.says_how or effort is not None:
+        if given.says_how or onnx_too or effort is not None:
             raise BadArgumentError(
                 "--study says already how model and data meet, and what to build",
-                remedy="leave out --input, --labels, --task, --metric and --effort",
+                remedy="leave out --input, --labels, --task, --metric, --onnx-too and --effort",
             )
         request = from_study(request, study, study_name)
     request = replace(request, no_fallback=no_fallback)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ LATENCY_BUDGET_S = 3.0
 
 Predictor = Callable[[bytes, Variant], Latency | None]
 """Says how long one inference of a compiled file takes on the target's core; None: nobody can say."""
+
+Open = Callable[[bytes, Variant], Session]
+"""Opens a compiled file: `edge.runtimes.open_model`, or for an NPU's file what simulates it."""
 
 
 def no_prediction(content: bytes, variant: Variant) -> Latency | None:  # noqa: ARG001
@@ -55,6 +58,8 @@ class Timing:
     ms: float
     low: float
     high: float
+    simulated: bool = False
+    """Of a chip's simulator, which tells nothing of the chip's own time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +90,13 @@ def sqnr_of(one: Measured) -> float:
         return one.before_squash_db
     found = next((figure.value for figure in one.compared.figures if figure.unit == "dB"), None)
     return inf if found is None else found
+
+
+class Measure(Protocol):
+    """Measures candidates on samples that it was made for."""
+
+    def __call__(self, candidates: Sequence[Candidate], open_one: Open = open_model) -> tuple[Measured, ...]:
+        """Measure them; `open_one` opens their files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,9 +184,10 @@ def measure_candidates(
     yardstick: Yardstick,
     predict: Predictor,
     step: Step,
+    open_one: Open = open_model,
 ) -> tuple[Measured, ...]:
     """Measure every candidate on all samples; latency in turns, so that a busy machine slows all alike."""
-    sessions = [open_model(candidate.data, candidate.variant) for candidate in candidates]
+    sessions = [open_one(candidate.data, candidate.variant) for candidate in candidates]
     try:
         scores = [_scored(session, subject, yardstick, step) for session in sessions]
         timings = time_in_turns(sessions)
@@ -195,21 +208,35 @@ def measure_candidates(
 
 def measuring(
     subject: Subject, *, reference: Scores, yardstick: Yardstick, predict: Predictor, stage: Stage
-) -> Callable[[Sequence[Candidate]], tuple[Measured, ...]]:
+) -> Measure:
     """Return a function that measures candidates on `subject`, with a progress bar."""
 
-    def measure(candidates: Sequence[Candidate]) -> tuple[Measured, ...]:
+    def measure(candidates: Sequence[Candidate], open_one: Open = open_model) -> tuple[Measured, ...]:
         with stage("measuring candidates", len(candidates) * len(subject.samples)) as step:
             return measure_candidates(
-                candidates, subject=subject, reference=reference, yardstick=yardstick, predict=predict, step=step
+                candidates,
+                subject=subject,
+                reference=reference,
+                yardstick=yardstick,
+                predict=predict,
+                step=step,
+                open_one=open_one,
             )
 
     return measure
 
 
-def measure_again(one: Measured, *, subject: Subject, reference: Scores, yardstick: Yardstick, step: Step) -> Measured:
+def measure_again(
+    one: Measured,
+    *,
+    subject: Subject,
+    reference: Scores,
+    yardstick: Yardstick,
+    step: Step,
+    open_one: Open = open_model,
+) -> Measured:
     """Measure what a candidate decides on other samples; its time stays."""
-    session = open_model(one.candidate.data, one.candidate.variant)
+    session = open_one(one.candidate.data, one.candidate.variant)
     try:
         scored = _scored(session, subject, yardstick, step)
     finally:
@@ -237,7 +264,8 @@ def time_in_turns(sessions: Sequence[Session]) -> list[Timing]:
                 session.invoke()
                 times.append(time.perf_counter() - start)
     core = host_core()
-    return [Timing(core, *(float(q) * 1e3 for q in np.percentile(times, [50, 10, 90]))) for times in taken]
+    spans = [[float(q) * 1e3 for q in np.percentile(times, [50, 10, 90])] for times in taken]
+    return [Timing(core, ms, low, high) for ms, low, high in spans]
 
 
 def host_core() -> str:

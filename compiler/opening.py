@@ -9,11 +9,13 @@ from compiler.candidate import load_model
 from compiler.checks import check_task
 from compiler.contract import Resolved, beside, read_labels, read_task, resolve_contract
 from compiler.dataset import arrange
+from compiler.load.source import SourceModel
 from compiler.packing import Order
 from compiler.read_data import open_data
 from compiler.search import Scope
 from compiler.stage import Stage
 from compiler.subject import Subject
+from edge import console
 from edge.errors import BadArgumentError
 from edge.manifest import InputContract, TaskName
 
@@ -49,6 +51,8 @@ class Request:
     golden_from_data: bool = False
     no_fallback: bool = False
     """Refuse operators on a CPU beside an NPU, or in float, that no plan asked for."""
+    onnx_too: bool = False
+    """Convert a float .tflite to ONNX as well, so that onnxruntime and the RK3588's toolkit have something."""
     settled: Settled | None = None
     """Given by a recipe or a study: then nothing is looked for beside the model."""
 
@@ -66,6 +70,7 @@ def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
     labels = read_labels(request.labels_file) if request.labels_file else ()
     with stage("loading the model", None):
         model = check_task(load_model(request.model), task)
+    model = _converted(model, request, stage)
     resolved = resolve_contract(model, data, request.input_file, beside(request.model))
     samples = arrange(data, resolved.contract, labels=labels or resolved.labels, outputs=model.outputs, task=task)
     return Subject(model, resolved.contract, samples, task), resolved
@@ -77,12 +82,23 @@ def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subje
     with stage("loading the model", None):
         model = check_task(load_model(request.model), task)
     _hold_same(settled, "another model", model.sha256, settled.source_sha256)
+    model = _converted(model, request, stage)
     data = open_data(request.data, label_column=request.label_column, task=task)
     labels = settled.labels if task == "classify" else ()
     samples = arrange(data, settled.contract, labels=labels, outputs=model.outputs, task=task)
     _hold_same(settled, "other data", samples.sha256, settled.data_sha256)
     resolved = Resolved(settled.contract, settled.labels, f"the {settled.origin}")
     return Subject(model, settled.contract, samples, task), resolved
+
+
+def _converted(model: SourceModel, request: Request, stage: Stage) -> SourceModel:
+    """Add the ONNX form where it was asked for."""
+    if not request.onnx_too:
+        return model
+    from compiler.export.tflite_to_onnx import with_onnx
+
+    with stage("converting to ONNX", None):
+        return with_onnx(model, console.say)
 
 
 def _hold_same(settled: Settled, what: str, found: str, wanted: str) -> None:

@@ -15,6 +15,7 @@ from compiler.measure import Measured
 from compiler.split import Split
 from compiler.subject import Subject
 from edge.bundle import Baseline, Golden, pack
+from edge.environments import TF2ONNX
 from edge.errors import BadArgumentError, FileMissingError
 from edge.manifest import Manifest, Provenance, Tolerance
 from edge.topics import is_id
@@ -68,7 +69,7 @@ def describe(
         provenance=Provenance(
             source_sha256=subject.model.sha256,
             data_sha256=subject.samples.sha256,
-            tools=tool_versions() | dict(tools),
+            tools=tool_versions() | dict(tools) | converter_of(subject.model),
             recipe=dict(recipe),
         ),
     )
@@ -111,6 +112,11 @@ def bundle_name(order: Order, model: SourceModel) -> str:
     if not is_id(name):
         raise BadArgumentError(f"{name!r} cannot name a model", remedy=NAME_RULE)
     return name
+
+
+def converter_of(model: SourceModel) -> dict[str, str]:
+    """Name and version of what made the ONNX form of a TFLite source."""
+    return dict([TF2ONNX.title.rsplit(" ", 1)]) if model.onnx is not None else {}
 
 
 def tool_versions() -> dict[str, str]:

@@ -25,10 +25,13 @@ REACHES: dict[Kind, tuple[Format, ...]] = {
     "torch": ("onnx", "tflite"),
     "onnx": ("onnx", "tflite"),
     "tflite": ("tflite",),
+    "tflite-and-onnx": ("tflite", "onnx"),
 }
 """File formats that a float source can become; one that is quantized already stays what it is."""
 STATIC: frozenset[Precision] = frozenset({"int8", "int16x8", "mixed"})
 """Precisions whose activations are integers, so that ranges and passes matter."""
+BY_NPU: frozenset[RuntimeName] = frozenset({"ethos-u", "rknn"})
+"""Runtimes whose files an NPU's own compiler makes, of a file for another runtime."""
 _NORMAL: tuple[Ranges, ...] = ("percentile", "mse", "minmax")
 _OTHERS: tuple[Ranges, ...] = ("moving-average",)
 _ALL: tuple[Pass, ...] = ("equalize", "split-outputs", "correct-bias")
@@ -68,8 +71,8 @@ class Plan:
 
     @property
     def file_format(self) -> Format:
-        """Of the file that it makes."""
-        return "onnx" if self.runtime == "onnxruntime" else "tflite"
+        """Of the file that it makes; for `rknn` of the one that Rockchip's toolkit starts from."""
+        return "onnx" if self.runtime in {"onnxruntime", "rknn"} else "tflite"
 
     def __str__(self) -> str:
         """Write the plan in one line; what is at its default is left out."""
@@ -126,6 +129,8 @@ def runtimes_for(kind: Kind, target: Target, *, quantized: bool = False) -> tupl
     chosen: dict[str, RuntimeName] = {}
     formats = (kind,) if quantized else REACHES[kind]
     for runtime in target.runtimes:
+        if runtime in BY_NPU:
+            continue
         file_format = "onnx" if runtime == "onnxruntime" else "tflite"
         if file_format in formats:
             chosen.setdefault(file_format, runtime)

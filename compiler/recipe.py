@@ -41,6 +41,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     plans: tuple[str, ...]
     """As `parse_plan` reads them; empty for a model that its maker quantized."""
     tools: dict[str, str]
+    onnx_too: bool = False
 
 
 class _Report(msgspec.Struct, frozen=True):
@@ -76,6 +77,7 @@ def request_of(recipe: Recipe, *, model: str, data: Path, output: Path | None, c
         budget=Budget(recipe.max_drop, recipe.max_ms, recipe.asked, recipe.accept_unproven),
         scope=Scope(recipe.effort, tuple(parse_plan(plan) for plan in recipe.plans), cache),
         golden_from_data=recipe.golden_from_data,
+        onnx_too=recipe.onnx_too,
         settled=Settled(recipe.source_sha256, recipe.data_sha256, recipe.input, recipe.labels),
     )
 

@@ -197,6 +197,7 @@ def _recipe(compiled: Compiled) -> Recipe:
         effort=request.scope.effort,
         plans=tuple(str(plan) for plan in plans if plan is not None),
         tools=manifest.provenance.tools,
+        onnx_too=request.onnx_too,
     )
 
 
@@ -225,7 +226,7 @@ def _latency(one: Measured) -> Json:
         "core": timing.core,
         "runtime": one.candidate.runtime,
         "dtype": one.candidate.dtype,
-        "kind": "measured",
+        "kind": "simulated" if timing.simulated else "measured",
         "ms": timing.ms,
         "low": timing.low,
         "high": timing.high,

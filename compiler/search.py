@@ -11,6 +11,7 @@ import msgspec
 
 from compiler.cache import Cache, code_digest, key_of
 from compiler.candidate import Builder, Calibration, Candidate, Skipped
+from compiler.export.tflite_to_onnx import NOT_ASKED
 from compiler.measure import Measured, host_core, real_inputs, sqnr_of
 from compiler.mixed import mixed_plans
 from compiler.nearness import Nearness
@@ -72,6 +73,8 @@ def search(
     shelf = Shelf(subject, calibration, calibrated, scope.cache)
     near = Nearness(lambda: real_inputs(subject), subject.samples.digests, scope.cache, shelf.as_float)
     measure = near.after(measure)
+    if subject.model.kind == "tflite" and not subject.model.quantized and "onnxruntime" in target.runtimes:
+        shelf.skipped.append(Skipped("onnxruntime", "float32", NOT_ASKED))
     wanted = planned(subject, target, scope)
     with stage("building candidates", len(wanted)) as step:
         for plan in wanted:

@@ -15,8 +15,9 @@ Dtype = Literal["float32", "int8", "uint8"]
 Precision = Literal["float32", "float16", "int8-weights", "int8", "int16x8", "mixed"]
 """Of weights and activations: float16 and int8-weights compute in float; int16x8 has int16 activations beside int8
 weights; mixed is int8 with some layers in float."""
-RuntimeName = Literal["litert", "onnxruntime", "tflite-runtime", "ethos-u"]
-"""ethos-u: LiteRT with that NPU's delegate, on Linux beside it; a microcontroller's firmware takes the same file."""
+RuntimeName = Literal["litert", "onnxruntime", "tflite-runtime", "ethos-u", "rknn"]
+"""ethos-u: LiteRT with that NPU's delegate, on Linux beside it; a microcontroller's firmware takes the same file.
+rknn: Rockchip's runtime for its NPUs, through rknn-toolkit-lite2."""
 Size = Annotated[int, msgspec.Meta(ge=1, le=16384)]
 TaskName = Literal["classify", "anomaly", "regress"]
 MetricName = Literal["accuracy", "top5", "auc", "f1", "mae", "correlation"]

@@ -169,7 +169,9 @@ def _search(
 def _runtime(manifest: Manifest) -> RuntimeName:
     """Of the main variant; of an NPU's, the one on which its int8 model was chosen and proven."""
     runtime = manifest.variants[0].runtime
-    return "litert" if runtime == "ethos-u" else runtime
+    if runtime == "ethos-u":
+        return "litert"
+    return "onnxruntime" if runtime == "rknn" else runtime
 
 
 def _tried(found: Found) -> list[Plan]:

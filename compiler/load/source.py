@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge.manifest import Dtype
 
-Kind = Literal["torch", "onnx", "tflite"]
+Kind = Literal["torch", "onnx", "tflite", "tflite-and-onnx"]
 Layout = Literal["NCHW", "NHWC"]
 Reference = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -37,6 +37,8 @@ class SourceModel:
     """Of an image input, where the file format or the shape tells it (a [1, 3, 32, 32] is NCHW); None: unknown."""
     quantized: bool = False
     """The given file already computes in int8 or uint8."""
+    onnx: bytes | None = field(default=None, repr=False)
+    """Of a `tflite-and-onnx` source the same network as an .onnx file; `payload` is the .tflite."""
     note: str = ""
     """What loading changed, for people; empty if nothing."""
 

@@ -33,7 +33,12 @@ METRIC_TITLES = {
     "mae": "Mean abs. error",
     "correlation": "Correlation",
 }
-RUNTIME_TITLES = {"litert": "LiteRT", "onnxruntime": "ONNX Runtime", "tflite-runtime": "tflite-runtime"}
+RUNTIME_TITLES = {
+    "litert": "LiteRT",
+    "onnxruntime": "ONNX Runtime",
+    "tflite-runtime": "tflite-runtime",
+    "rknn": "RKNN (simulator)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +178,7 @@ def view_of(compiled: Compiled) -> View:
     names = [_name(one) for one in compiled.measured]
     taken = [compiled.choice.main == index for index in range(len(names))]
     shown = [charts.Point(name, one, chosen) for name, one, chosen in zip(names, compiled.measured, taken, strict=True)]
+    timed = [point for point in shown if not point.measured.timing.simulated]
     return View(
         title=f"{manifest.name} {manifest.version}",
         subtitle=f"{compiled.target.title} · {_what(manifest)} · {quality.metric}",
@@ -185,7 +191,7 @@ def view_of(compiled: Compiled) -> View:
         warnings=((_sentence(UNTOUCHED),) if compiled.untouched else ()) + compiled.warnings,
         tiles=_tiles(compiled),
         candidates=[_row(compiled, index) for index in _table_order(compiled)],
-        scatter=charts.scatter(shown, quality.metric, quality.reference),
+        scatter=charts.scatter(timed, quality.metric, quality.reference),
         pareto=charts.pareto(shown, _core(compiled)),
         mixed_parts=not all(compiled.proved(one) for one in compiled.measured),
         layers=[_layer(row) for row in compiled.layers.rows[:LAYERS_SHOWN]],
@@ -256,6 +262,8 @@ def _time(main: Measured) -> Tile:
         return Tile(
             "On the target", _ms(main.predicted.ms), f"{main.predicted.kind}: {low} to {high}, {main.predicted.core}"
         )
+    if main.timing.simulated:
+        return Tile("On the target", "not known", f"measured in {main.timing.core}")
     low, high = _ms(main.timing.low), _ms(main.timing.high)
     return Tile("Latency here", _ms(main.timing.ms), f"{low} to {high}, one thread of this workstation")
 
@@ -281,8 +289,8 @@ def _row(compiled: Compiled, index: int) -> CandidateRow:
         agreement=f"{quality.agreement:.2%}",
         figures=_figures(one),
         predicted=milliseconds(one.predicted) if one.predicted else "",
-        latency=_ms(timing.ms),
-        spread=f"{_ms(timing.low)} to {_ms(timing.high)}",
+        latency="simulated" if timing.simulated else _ms(timing.ms),
+        spread="" if timing.simulated else f"{_ms(timing.low)} to {_ms(timing.high)}",
         reason=_sentence(choice.reasons[index]),
         note=_sentence(one.candidate.note),
     )

@@ -1,4 +1,4 @@
-"""One small interface to whatever runs a model here: LiteRT, onnxruntime, tflite-runtime, or an NPU.
+"""One small interface to whatever runs a model here: LiteRT, onnxruntime, tflite-runtime, or an NPU's runtime.
 
 `open_session` picks the first variant of a bundle whose runtime works on this machine; `check_golden` proves that it
 computes what the compiler saw. The runtimes are imported when a model is opened, not before.
@@ -22,6 +22,9 @@ PIP_LINE = "pip install 'edgewright[agent]'"
 ETHOS_U_LINE = (
     "run it on the board that its target names, whose system brings libethosu_delegate.so (NXP i.MX 93); on a "
     "microcontroller the firmware runs this file"
+)
+RKNN_LINE = (
+    "pip install 'rknn-toolkit-lite2==2.5.0' on the RK3588 itself; its system brings librknnrt.so and the NPU's driver"
 )
 
 
@@ -91,6 +94,10 @@ def open_model(data: bytes, variant: Variant, *, threads: int = 1, providers: tu
         from edge.runtimes.ort import OrtSession
 
         return OrtSession(data, variant, threads=threads, providers=providers)
+    if variant.runtime == "rknn":
+        from edge.runtimes.rknn import RknnSession
+
+        return RknnSession(data, variant)
     from edge.runtimes.tflite import TfliteSession
 
     return TfliteSession(data, variant, threads=threads)
@@ -127,6 +134,8 @@ def pip_line(runtime: RuntimeName) -> str:
     """How to install one runtime."""
     if runtime == "ethos-u":
         return ETHOS_U_LINE
+    if runtime == "rknn":
+        return RKNN_LINE
     return "pip install 'tflite-runtime==2.14.0' 'numpy<2'" if runtime == "tflite-runtime" else PIP_LINE
 
 
