@@ -14,14 +14,17 @@ from numpy.typing import NDArray
 from compiler.candidate import Candidate
 from compiler.compare import Comparison, compare
 from compiler.dataset import Samples
+from compiler.detection.packed import BoxReader
 from compiler.stage import Stage, Step
 from compiler.subject import Subject
 from compiler.yardstick import Run, Yardstick, value_of
 from edge.manifest import InputContract, Latency, Quality, RuntimeName, TaskName, TensorSpec, Variant
 from edge.preprocess import Preprocessor
-from edge.runtimes import Session, open_model
+from edge.runtimes import Session, open_model, outputs_of
 
 WARM_UP, ROUNDS, PER_ROUND = 3, 20, 5
+MOST_NUMBERS, LEAST_OUTPUTS = 100_000_000, 16
+"""Outputs of one run that are kept: 400 MB. A detector of 41,140 numbers fills them with 2,430 pictures."""
 LATENCY_BUDGET_S = 3.0
 """Per candidate; a slow model is timed fewer times, but at least PER_ROUND times."""
 
@@ -129,10 +132,19 @@ def run_reference(subject: Subject, step: Step) -> Run:
     """Run the model as it was given, in float."""
     outputs, values = [], []
     for x in real_inputs(subject):
-        outputs.append(subject.model.run(x).astype(np.float32).ravel())
-        values.append(value_of(subject.task, x, outputs[-1]))
+        said = subject.model.run_all(x) if subject.reader else (subject.model.run(x),)
+        outputs.append(np.concatenate([output.astype(np.float32).ravel() for output in said]))
+        values.append(subject.reader.values(said) if subject.reader else value_of(subject.task, x, outputs[-1]))
+        if subject.reader:
+            _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
+
+
+def _drop_last(outputs: list[NDArray[np.float32]], samples: int) -> None:
+    """Keep a detector's outputs of the first samples only, where those of all would fill the memory."""
+    if samples > max(LEAST_OUTPUTS, MOST_NUMBERS // outputs[0].size):
+        outputs.pop()
 
 
 def statistics_of(subject: Subject) -> InputStatistics:
@@ -154,7 +166,15 @@ def score(run: Run, samples: Samples, yardstick: Yardstick) -> Scores:
     return Scores(run.outputs, run.values, predicted, predicted == samples.labels)
 
 
-def run_session(session: Session, contract: InputContract, samples: Samples, task: TaskName, step: Step) -> Run:
+def run_session(
+    session: Session,
+    contract: InputContract,
+    samples: Samples,
+    task: TaskName,
+    step: Step,
+    *,
+    reader: BoxReader | None = None,
+) -> Run:
     """Run one open model over samples: preprocessing, quantization and all."""
     preprocessor = Preprocessor(contract, session.variant.input)
     outputs, values = [], []
@@ -162,8 +182,11 @@ def run_session(session: Session, contract: InputContract, samples: Samples, tas
         raw = samples.raw(index)
         preprocessor.into(raw, session.input_buffer())
         session.invoke()
-        outputs.append(np.array(session.output(), np.float32).ravel())
-        values.append(_value(task, preprocessor, raw, outputs[-1]))
+        said = outputs_of(session) if reader else (session.output(),)
+        outputs.append(np.concatenate([output.ravel() for output in said]).astype(np.float32))
+        values.append(reader.values(said) if reader else _value(task, preprocessor, raw, outputs[-1]))
+        if reader:
+            _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
 
@@ -245,7 +268,7 @@ def measure_again(
 
 
 def _scored(session: Session, subject: Subject, yardstick: Yardstick, step: Step) -> Scores:
-    run = run_session(session, subject.contract, subject.samples, subject.task, step)
+    run = run_session(session, subject.contract, subject.samples, subject.task, step, reader=subject.reader)
     return score(run, subject.samples, yardstick)
 
 

@@ -1,6 +1,6 @@
 """Opens what a compile is asked about: the model, the data, and the contract between them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -8,8 +8,12 @@ from compiler.budget import Budget
 from compiler.candidate import load_model
 from compiler.checks import check_task
 from compiler.contract import Resolved, beside, read_labels, read_task, resolve_contract
-from compiler.dataset import arrange
+from compiler.dataset import Data, arrange
+from compiler.detection.arrange import arrange_boxes, assume
+from compiler.detection.head import known_labels, shapes_of
+from compiler.detection.packed import BoxReader
 from compiler.load.source import SourceModel
+from compiler.measure import run_reference
 from compiler.packing import Order
 from compiler.read_data import open_data
 from compiler.search import Scope
@@ -17,7 +21,7 @@ from compiler.stage import Stage
 from compiler.subject import Subject
 from edge import console
 from edge.errors import BadArgumentError
-from edge.manifest import InputContract, TaskName
+from edge.manifest import Head, InputContract, TaskName
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Settled:
     labels: tuple[str, ...]
     """Class names in the order of the outputs."""
     origin: Literal["recipe", "study"] = "recipe"
+    head: Head | None = None
+    """Of a detector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +77,24 @@ def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
     with stage("loading the model", None):
         model = check_task(load_model(request.model), task)
     model = _converted(model, request, stage)
-    resolved = resolve_contract(model, data, request.input_file, beside(request.model))
-    samples = arrange(data, resolved.contract, labels=labels or resolved.labels, outputs=model.outputs, task=task)
-    return Subject(model, resolved.contract, samples, task), resolved
+    resolved = resolve_contract(model, data, request.input_file, beside(request.model), task=task)
+    return subject_of(model, data, resolved, labels or resolved.labels, task, stage), resolved
+
+
+def subject_of(
+    model: SourceModel, data: Data, resolved: Resolved, labels: tuple[str, ...], task: TaskName, stage: Stage
+) -> Subject:
+    """Give every sample its truth; a detector's, where nobody drew boxes, is what the model itself sees in float."""
+    if resolved.head is None:
+        samples = arrange(data, resolved.contract, labels=labels, outputs=model.outputs, task=task)
+        return Subject(model, resolved.contract, samples, task)
+    shapes = shapes_of(model)
+    samples = arrange_boxes(data, resolved.contract, labels=labels, count=known_labels(resolved.head, shapes))
+    subject = Subject(model, resolved.contract, samples, task, BoxReader(resolved.head, len(samples.classes), shapes))
+    if not samples.assumed:
+        return subject
+    with stage("what the float model sees", len(samples)) as step:
+        return replace(subject, samples=assume(samples, run_reference(subject, step).values, resolved.head.floor))
 
 
 def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subject, Resolved]:
@@ -84,11 +105,11 @@ def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subje
     _hold_same(settled, "another model", model.sha256, settled.source_sha256)
     model = _converted(model, request, stage)
     data = open_data(request.data, label_column=request.label_column, task=task)
-    labels = settled.labels if task == "classify" else ()
-    samples = arrange(data, settled.contract, labels=labels, outputs=model.outputs, task=task)
-    _hold_same(settled, "other data", samples.sha256, settled.data_sha256)
-    resolved = Resolved(settled.contract, settled.labels, f"the {settled.origin}")
-    return Subject(model, settled.contract, samples, task), resolved
+    labels = settled.labels if task in {"classify", "detect"} else ()
+    resolved = Resolved(settled.contract, settled.labels, f"the {settled.origin}", settled.head)
+    subject = subject_of(model, data, resolved, labels, task, stage)
+    _hold_same(settled, "other data", subject.samples.sha256, settled.data_sha256)
+    return subject, resolved
 
 
 def _converted(model: SourceModel, request: Request, stage: Stage) -> SourceModel:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from compiler.budget import Budget, Judgement
@@ -58,8 +59,9 @@ def describe(
         name=bundle_name(order, subject.model),
         version=order.version,
         target=order.target,
-        labels=tuple(name[:LONGEST_LABEL] for name in subject.samples.classes) if subject.task == "classify" else (),
+        labels=tuple(name[:LONGEST_LABEL] for name in _labels(subject)),
         task=subject.task,
+        head=UNSET if subject.reader is None else subject.reader.head,
         score_edges=score_edges,
         input=subject.contract,
         variants=tuple(one.variant for one in packed),
@@ -75,6 +77,10 @@ def describe(
     )
 
 
+def _labels(subject: Subject) -> tuple[str, ...]:
+    return subject.samples.classes if subject.task in {"classify", "detect"} else ()
+
+
 def recipe_of(calibrated: Subject, parts: Split, budget: Budget, *, golden_from_data: bool) -> dict[str, str]:
     """In words and numbers, what was done with the data and held against what."""
     kind = "normal samples" if calibrated.task == "anomaly" else "samples"
@@ -84,6 +90,8 @@ def recipe_of(calibrated: Subject, parts: Split, budget: Budget, *, golden_from_
         "golden": "from the data" if golden_from_data else "synthetic, from input statistics",
         "max_drop": f"{budget.max_drop:g}",
     }
+    if calibrated.samples.assumed:
+        recipe["truth"] = "what the float model itself sees: nobody annotated the data"
     return recipe if budget.max_ms is None else recipe | {"max_ms": f"{budget.max_ms:g}"}
 
 

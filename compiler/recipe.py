@@ -15,7 +15,7 @@ from compiler.packing import Order, tool_versions
 from compiler.plan import Effort, parse_plan
 from compiler.search import Scope
 from edge.errors import BadArgumentError, BadBundleError, FileMissingError
-from edge.manifest import InputContract, MetricName, TaskName
+from edge.manifest import Head, InputContract, MetricName, TaskName
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +32,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     label_column: str
     labels: tuple[str, ...]
     input: InputContract
+    head: Head | None = None
+    """Of a detector."""
     max_drop: float
     max_ms: float | None
     asked: bool
@@ -78,7 +80,7 @@ def request_of(recipe: Recipe, *, model: str, data: Path, output: Path | None, c
         scope=Scope(recipe.effort, tuple(parse_plan(plan) for plan in recipe.plans), cache),
         golden_from_data=recipe.golden_from_data,
         onnx_too=recipe.onnx_too,
-        settled=Settled(recipe.source_sha256, recipe.data_sha256, recipe.input, recipe.labels),
+        settled=Settled(recipe.source_sha256, recipe.data_sha256, recipe.input, recipe.labels, head=recipe.head),
     )
 
 

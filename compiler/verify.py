@@ -67,17 +67,20 @@ def prove(
 
     """
     pictures, labelled = isinstance(subject.contract, ImageInput), subject.task == "classify"
+    every = subject.reader is not None
     inputs = synthetic_inputs(statistics, axis, pictures) if pool is None else real_pool(pool)
     sessions = [open_one(candidate.data, candidate.variant) for candidate in candidates]
     try:
-        golden, tolerance = make_golden(sessions, inputs, labelled=labelled)
+        golden, tolerance = make_golden(sessions, inputs, labelled=labelled, every=every)
     finally:
         for session in sessions:
             session.close()
     results = [
         result
         for index, candidate in enumerate(candidates)
-        for result in verify(candidate, golden, tolerance, main=index == 0, labelled=labelled, open_one=open_one)
+        for result in verify(
+            candidate, golden, tolerance, main=index == 0, labelled=labelled, every=every, open_one=open_one
+        )
     ]
     return Proof(golden, tolerance, tuple(results))
 
@@ -89,6 +92,7 @@ def verify(
     *,
     main: bool,
     labelled: bool = True,
+    every: bool = False,
     open_one: Open = open_model,
 ) -> tuple[Verified, ...]:
     """Compare on each installed runtime of the candidate's format.
@@ -100,7 +104,7 @@ def verify(
     """
     results = []
     for runtime in sorted(_runtimes(candidate.runtime), key=lambda name: name != candidate.runtime):
-        result = _compare(candidate, runtime, golden, tolerance, labelled=labelled, open_one=open_one)
+        result = _compare(candidate, runtime, golden, tolerance, labelled=labelled, every=every, open_one=open_one)
         if main and not result.holds and runtime == candidate.runtime:
             raise GoldenMismatchError(
                 f"{candidate.dtype} on {runtime} differs from its own golden outputs by {result.max_error:.3g}, "
@@ -117,11 +121,18 @@ def _runtimes(runtime: RuntimeName) -> set[RuntimeName]:
 
 
 def _compare(
-    candidate: Candidate, runtime: RuntimeName, golden: Golden, tolerance: Tolerance, *, labelled: bool, open_one: Open
+    candidate: Candidate,
+    runtime: RuntimeName,
+    golden: Golden,
+    tolerance: Tolerance,
+    *,
+    labelled: bool,
+    every: bool,
+    open_one: Open,
 ) -> Verified:
     session = open_one(candidate.data, as_runtime(candidate.variant, runtime))
     try:
-        outputs: NDArray[np.float32] = np.stack([np.array(run_float(session, x)).ravel() for x in golden.input])
+        outputs: NDArray[np.float32] = np.stack([run_float(session, x, every=every) for x in golden.input])
     finally:
         session.close()
     error = np.abs(outputs - golden.outputs)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from compiler.candidate import Builder, Skipped, load_model
 from compiler.checks import check_task, compilable_target
-from compiler.dataset import arrange
+from compiler.contract import Resolved
 from compiler.explain.layer_by_layer import explain_layers, plain
 from compiler.explain.layers import LayerError
 from compiler.load.source import SourceModel
@@ -23,6 +23,7 @@ from compiler.measure import (
     score,
     sqnr_of,
 )
+from compiler.opening import subject_of
 from compiler.placement.place import stand_in
 from compiler.plan import Plan, plans
 from compiler.read_data import open_data
@@ -33,7 +34,7 @@ from compiler.subject import Subject
 from compiler.yardstick import fit
 from edge.bundle import open_bundle
 from edge.errors import BadArgumentError
-from edge.manifest import Manifest, RuntimeName
+from edge.manifest import Head, Manifest, RuntimeName
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def explain_bundle(question: Question, *, stage: Stage, predict: Predictor = no_
     manifest, runtime = bundle.manifest, _runtime(bundle.manifest)
     with stage("loading the model", None):
         model = check_source(load_model(question.model), manifest)
-    subject = _subject(question, manifest, model)
+    subject = _subject(question, manifest, model, stage)
     parts = split(subject.samples.digests)
     calibrate, select = subject.part(parts.calibrate).usual(), subject.part(parts.select)
     found = _search(question, manifest, calibrate, select, stage, predict)
@@ -136,11 +137,12 @@ def repair(one: Measured, bare: Measured, *, chosen: bool) -> Repair:
     return Repair(one, bare.quality.drop - one.quality.drop, gained, paid, chosen)
 
 
-def _subject(question: Question, manifest: Manifest, model: SourceModel) -> Subject:
+def _subject(question: Question, manifest: Manifest, model: SourceModel, stage: Stage) -> Subject:
     check_task(model, manifest.task)
     data = open_data(question.data, label_column=question.label_column, task=manifest.task)
-    samples = arrange(data, manifest.input, labels=manifest.labels, outputs=model.outputs, task=manifest.task)
-    return Subject(model, manifest.input, samples, manifest.task)
+    head = manifest.head if isinstance(manifest.head, Head) else None
+    resolved = Resolved(manifest.input, manifest.labels, "the bundle", head)
+    return subject_of(model, data, resolved, manifest.labels, manifest.task, stage)
 
 
 def _search(
@@ -152,7 +154,7 @@ def _search(
     wanted = tuple(dict.fromkeys((plain(tried, runtime), *tried)))
     with stage("float reference", len(select.samples)) as step:
         run = run_reference(select, step)
-    yardstick = fit(manifest.task, manifest.quality.metric, run.values, select.samples.truth)
+    yardstick = fit(manifest.task, manifest.quality.metric, run.values, select.samples.truth, reader=select.reader)
     reference = score(run, select.samples, yardstick)
     return search(
         select,

@@ -12,6 +12,7 @@ from edge.manifest import Dtype
 Kind = Literal["torch", "onnx", "tflite", "tflite-and-onnx"]
 Layout = Literal["NCHW", "NHWC"]
 Reference = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Outputs = tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +42,12 @@ class SourceModel:
     """Of a `tflite-and-onnx` source the same network as an .onnx file; `payload` is the .tflite."""
     note: str = ""
     """What loading changed, for people; empty if nothing."""
+    every: Callable[[NDArray[np.float32]], Outputs] | None = field(default=None, repr=False)
+    """Like `reference`, but all outputs, in their shapes. None: nobody can tell more than the first."""
+
+    def run_all(self, x: NDArray[np.float32]) -> Outputs:
+        """Compute all outputs, in the model's order and shapes, of real-valued `x` with shape `input_shape`."""
+        return (self.reference(x),) if self.every is None else self.every(x)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the first output, flattened, of real-valued `x` with shape `input_shape`."""

@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.load.source import SourceModel, guess_layout
+from compiler.load.source import Outputs, SourceModel, guess_layout
 from compiler.load.tflite_weights import expand_weights
 from compiler.quiet import quiet
 from edge.errors import BadModelError, MissingExtraError
@@ -27,15 +27,15 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
     interpreter = open_interpreter(content, f"{name}.tflite")
     spec = input_spec(interpreter, f"{name}.tflite")
 
-    def reference(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def every(x: NDArray[np.float32]) -> Outputs:
         batch = quantize(np.asarray(x, np.float32).reshape(spec.shape), spec)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
         interpreter.invoke()
-        first = interpreter.get_output_details()[0]
-        return dequantize(interpreter.get_tensor(first["index"]), tensor_spec(first)).reshape(-1)
+        details = interpreter.get_output_details()
+        return tuple(dequantize(interpreter.get_tensor(one["index"]), tensor_spec(one)) for one in details)
 
     declared = [tensor_spec(detail).shape for detail in interpreter.get_output_details()]
-    outputs = len(reference(np.zeros(spec.shape, np.float32)))
+    outputs = every(np.zeros(spec.shape, np.float32))[0].size
     _hold_shapes(interpreter, declared, name)
     return SourceModel(
         kind="tflite",
@@ -45,7 +45,8 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
         outputs=outputs,
         sha256=sha256,
         payload=content,
-        reference=reference,
+        reference=lambda x: every(x)[0].reshape(-1),
+        every=every,
         layout=guess_layout(spec.shape),
         quantized=_is_quantized(interpreter),
         note=f"{expanded} weights that were kept in 8 or 16 bits were expanded to float32" if expanded else "",

@@ -103,11 +103,19 @@ def open_model(data: bytes, variant: Variant, *, threads: int = 1, providers: tu
     return TfliteSession(data, variant, threads=threads)
 
 
-def run_float(session: Session, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One sample of real values in, the first output out: flattened, dequantized, an array of its own."""
+def run_float(session: Session, x: NDArray[np.float32], *, every: bool = False) -> NDArray[np.float32]:
+    """One sample of real values in, the first output out: flattened, dequantized, an array of its own.
+
+    `every`: all outputs instead, one after the other.
+    """
     session.set_input(quantize(np.asarray(x, dtype=np.float32), session.variant.input))
     session.invoke()
-    return session.output(0).flatten()
+    return np.concatenate([output.ravel() for output in outputs_of(session)]) if every else session.output(0).flatten()
+
+
+def outputs_of(session: Session) -> tuple[NDArray[np.float32], ...]:
+    """All outputs of the last `invoke`, dequantized; overwritten by the next one."""
+    return tuple(session.output(index) for index in range(len(session.variant.outputs)))
 
 
 def check_golden(bundle: Bundle, session: Session, *, invocations: int = 50, budget_s: float = 2.0) -> GoldenReport:
@@ -117,10 +125,10 @@ def check_golden(bundle: Bundle, session: Session, *, invocations: int = 50, bud
     Raises: GoldenMismatchError with the first sample that is wrong.
     """
     golden, tolerance = bundle.golden, bundle.manifest.golden
-    labelled = bundle.manifest.task == "classify"
+    labelled, every = bundle.manifest.task == "classify", bundle.manifest.task == "detect"
     worst = 0.0
     for number, (x, expected) in enumerate(zip(golden.input, golden.outputs, strict=True)):
-        found = run_float(session, x)
+        found = run_float(session, x, every=every)
         error = np.abs(found - expected)
         if not (np.isfinite(found).all() and (error <= tolerance.atol + tolerance.rtol * np.abs(expected)).all()):
             raise _mismatch(bundle, session, number, f"differs by {float(error.max()):.4g}")

@@ -100,3 +100,14 @@ def test_a_lower_percentile_clips_more() -> None:
 def test_a_tensor_of_zeros_has_an_empty_range() -> None:
     for method in ("minmax", "percentile", "moving-average", "mse"):
         assert ranges_of({"x": seen(np.zeros((1, 4)))}, method)["x"] == (0, 0)  # type: ignore[arg-type]
+
+
+def test_the_padding_before_a_max_pool_is_no_activation() -> None:
+    for mark in (-np.inf, np.finfo(np.float32).min):
+        padded = np.pad(
+            np.linspace(0, 6, 30).reshape(1, 2, 5, 3), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=mark
+        )
+        found = seen(padded, padded)
+        assert minmax(found) == (0, 6)
+        assert found.channel_max.max() == 6
+        assert 0 < percentile(found)[1] <= 6
