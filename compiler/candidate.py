@@ -36,6 +36,8 @@ class Candidate:
     """For people: what is special about this candidate; empty if nothing is."""
     plan: Plan | None = None
     """How it was made; `str(plan)` is its recipe. None: it was packed as it came."""
+    judged: tuple[str, ...] = ()
+    """See `compiler.quantize.workbench.Made`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Builder:
             return as_float
         self._progress(f"quantizing for {plan.runtime}: {plan.precision}")
         made = self.bench(plan.runtime).make(plan)
-        return _candidate(plan.runtime, plan.precision, made.content, note=made.note, plan=plan)
+        candidate = _candidate(plan.runtime, plan.precision, made.content, note=made.note, plan=plan)
+        return replace(candidate, judged=made.judged)
 
     def bench(self, runtime: RuntimeName) -> Workbench:
         """Return the workbench of one runtime's format, for sensitivity and explanations, too."""

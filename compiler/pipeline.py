@@ -8,7 +8,7 @@ from compiler.choose import choose, objection
 from compiler.explain.layer_by_layer import look_at_layers
 from compiler.golden import make_baseline
 from compiler.ground import lay_ground
-from compiler.measure import Predictor, measuring, no_prediction, real_inputs, statistics_of
+from compiler.measure import Predictor, is_this_kind, measuring, no_prediction, real_inputs, statistics_of
 from compiler.opening import Request
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
 from compiler.placement.place import chooses_from
@@ -75,7 +75,13 @@ def _compile(
                 measure=measure,
                 progress=warn,
             )
-    choice = choose(found.measured, chooses_from(target), request.budget, report_samples=len(parts.report))
+    choice = choose(
+        found.measured,
+        chooses_from(target),
+        request.budget,
+        report_samples=len(parts.report),
+        here=is_this_kind(here.arch),
+    )
     settled = settle(found.measured, choice, target, no_fallback=request.no_fallback, ledgers=simulators.ledgers)
     for trap in settled.traps:
         warn(trap)

@@ -13,13 +13,15 @@ from compiler.cache import Cache, code_digest, installed, key_of
 from compiler.candidate import Builder, Candidate, Skipped
 from compiler.export.tflite_to_onnx import NOT_ASKED
 from compiler.load import SourceModel
-from compiler.measure import Measured, host_core, sqnr_of
+from compiler.measure import Measured, host_core, real_inputs, sqnr_of
 from compiler.mixed import mixed_plans
+from compiler.nearness import Nearness
 from compiler.plan import Effort, Plan, learning_plans, plans, runtimes_for
 from compiler.quantize.workbench import Calibration
 from compiler.stage import Stage
 from compiler.subject import Subject
 from edge.errors import BadModelError, MissingExtraError
+from edge.manifest import RuntimeName
 from edge.target import Target
 
 T = TypeVar("T")
@@ -70,6 +72,8 @@ def search(
 
     """
     shelf = Shelf(subject, calibration, calibrated, scope.cache)
+    near = Nearness(lambda: real_inputs(subject), subject.samples.digests, scope.cache, shelf.as_float)
+    measure = near.after(measure)
     if subject.model.kind == "tflite" and not subject.model.quantized and "onnxruntime" in target.runtimes:
         shelf.skipped.append(Skipped("onnxruntime", "float32", NOT_ASKED))
     wanted = planned(subject.model, target, scope)
@@ -99,6 +103,10 @@ class Shelf:
         """The first one."""
         self._cache = cache
         self._known = (code_digest(), installed(), host_core(), subject.model.identity, subject.contract, digests)
+
+    def as_float(self, runtime: RuntimeName) -> Candidate | None:
+        """Return the float file of a runtime, if it is there."""
+        return next((one for one in self.candidates if (one.runtime, one.dtype) == (runtime, "float32")), None)
 
     def add(self, plan: Plan) -> Candidate | None:
         """Build one; None if it cannot be built, or is there already: a pass that does not help leaves no trace."""
