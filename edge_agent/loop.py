@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle, open_bundle
 from edge.errors import BadBundleError
-from edge.manifest import Variant
+from edge.manifest import Head, Variant
 from edge.preprocess import Preprocessor, empty_sample
 from edge.quantization import dequantize
-from edge.runtimes import Session, check_golden, open_session
+from edge.runtimes import Session, check_golden, open_session, outputs_of
 from edge_agent.board import NOTHING, Board
 from edge_agent.channels import Command, Publication, newest, send
 from edge_agent.cores import Placement
-from edge_agent.deciders import Decider, Inputs, make_decider
+from edge_agent.deciders import Decider, Inputs, check_reads, make_decider
 from edge_agent.link import Beat, Link, LoopReady, die_with, start_child
 from edge_agent.recording.tap import Taps, open_taps
 from edge_agent.records import Decided
@@ -67,7 +67,9 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
         invoke_start_ns = now()
         session.invoke()
         invoke_end_ns = now()
-        inputs = Inputs(session.output(), board.fresh(read_ns), seen.captured_ns / 1e9, sample)
+        inputs = Inputs(
+            session.output(), board.fresh(read_ns), seen.captured_ns / 1e9, sample, parts.others(), parts.head
+        )
         decision = decider.decide(inputs)
         send(spec.commands_fd, Command(seen.epoch, decision.action, seen.frame, seen.captured_ns, now()).pack())
         handed_ns = now()
@@ -99,7 +101,13 @@ class Parts:
     board: Board
     taps: Taps | None
     """None: nobody else wants to see its turns."""
+    head: Head | None
+    """Of a detector."""
     placement: Placement
+
+    def others(self) -> tuple[NDArray[np.float32], ...]:
+        """A detector's further outputs."""
+        return () if self.head is None else outputs_of(self.session)[1:]
 
     def sample(self) -> NDArray[np.float32] | None:
         """A copy of what the model is about to see, for a decider that needs it: a runtime may reuse the buffer."""
@@ -111,7 +119,8 @@ class Parts:
         """A turn on an empty picture and without inference, whose decision goes nowhere."""
         self.preprocessor.into(empty_sample(self.preprocessor.contract), self.session.input_buffer())
         sample, now_ns = self.sample(), time.monotonic_ns()
-        decision = self.twin.decide(Inputs(self.session.output(), NOTHING, now_ns / 1e9, sample))
+        inputs = Inputs(self.session.output(), NOTHING, now_ns / 1e9, sample, self.others(), self.head)
+        decision = self.twin.decide(inputs)
         Command(0, decision.action, 0, now_ns, now_ns).pack()
 
 
@@ -122,6 +131,7 @@ def run(spec: LoopSpec, link: Link) -> None:
     bundle = open_named(Path(spec.bundle), spec.model)
     session = open_session(bundle, variant=smallest(bundle) if spec.small else None, threads=spec.threads)
     report = check_golden(bundle, session)
+    head = bundle.manifest.head if isinstance(bundle.manifest.head, Head) else None
     parts = Parts(
         session,
         Preprocessor(bundle.manifest.input, session.variant.input),
@@ -130,8 +140,10 @@ def run(spec: LoopSpec, link: Link) -> None:
         RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token))),
         Board(spec.sensors),
         open_taps(spec, bundle, session),
+        head,
         placement,
     )
+    check_reads(parts.decider, head)
     parts.rehearse()  # all that the first turn would have to load is loaded now
     gc.collect()
     gc.freeze()  # what is alive now stays: later collections need not look at it (98.7 -> 16.6 ms at 90k objects)
