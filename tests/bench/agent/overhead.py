@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,8 +20,10 @@ from rig import Records, Setting, agent, placement, read_records
 from store import Spread, cell, remembered, spread
 
 HERE = Path(__file__).parent
-FPS, FRAMES, ROUNDS, SKIP = 100.0, 700, 3, 30
-TURN_S = 120
+FRAMES, ROUNDS, SKIP = 700, 3, 30
+FPS = {96: 200.0, 224: 100.0}
+"""By the side of the network's input."""
+TURN_S = 300
 AGENT, FLOOR = "agent", "floor"
 
 
@@ -92,7 +95,7 @@ def measure(folder: Path, things: Things) -> None:
                 path = folder / f"{case.name}-{number}-{who}.json"
                 if who == AGENT:
                     cell(path, AgentTurn, lambda case=case: agent_turn(case, things))  # type: ignore[misc]
-                elif not (folder / f"{who}.why.json").exists():
+                elif (who == FLOOR or number < PEERS[who].rounds) and not (folder / f"{who}.why.json").exists():
                     peer_turn(path, folder, who, case, things)
 
 
@@ -102,16 +105,24 @@ def peer_turn(path: Path, folder: Path, who: str, case: Case, things: Things) ->
         python = Path(sys.executable) if who == FLOOR else environment(PEERS[who], folder.parent / "env")
         cell(path, Turn, lambda: run_peer(python, who, case, things))
     except (CannotInstallError, subprocess.SubprocessError) as exc:
-        words = exc.stderr.decode(errors="replace") if isinstance(exc, subprocess.CalledProcessError) else str(exc)
-        last = [line for line in words.splitlines() if line.strip()] or ["ended without a word"]
-        (folder / f"{who}.why.json").write_bytes(msgspec.json.encode(Why(last[-1][:200])))
+        (folder / f"{who}.why.json").write_bytes(msgspec.json.encode(Why(why(exc))))
+
+
+def why(exc: Exception) -> str:
+    """In a line, and without a path."""
+    if isinstance(exc, subprocess.TimeoutExpired):
+        return f"not done after {exc.timeout:g} s"
+    words = exc.stderr.decode(errors="replace") if isinstance(exc, subprocess.CalledProcessError) else str(exc)
+    last = [line for line in words.splitlines() if line.strip()] or ["ended without a word"]
+    return re.sub(r"(/[\w.+-]+){2,}", "...", last[-1].strip())[:200]
 
 
 def run_peer(python: Path, who: str, case: Case, things: Things) -> Turn:
     """Run its script."""
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as scratch:
         out = Path(scratch) / "out.json"
-        words = (things.model(case.network), case.frames(things), FPS, FRAMES, case.side, out)
+        frames = FRAMES * ROUNDS // (PEERS[who].rounds if who in PEERS else ROUNDS)
+        words = (things.model(case.network), case.frames(things), FPS[case.side], frames, case.side, out)
         command = [str(python), str(HERE / f"peer_{who}.py"), *map(str, words)]
         alone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
         subprocess.run(
@@ -123,7 +134,7 @@ def run_peer(python: Path, who: str, case: Case, things: Things) -> Turn:
 
 def agent_turn(case: Case, things: Things) -> AgentTurn:
     """The agent as it is, with a fleet that takes its telemetry."""
-    setting = Setting(things.bundle(case.network), case.frames(things), FPS, more=placement())
+    setting = Setting(things.bundle(case.network), case.frames(things), FPS[case.side], more=placement())
     with tempfile.TemporaryDirectory(prefix="edge-bench-", dir="/dev/shm") as name:
         folder = Path(name)
         with fleet_side(folder) as fleet, agent(folder / "agent", setting, fleet.enrolment) as running:
@@ -158,9 +169,10 @@ def sum_up(records: Records, messages_a_second: float, rss: dict[str, float]) ->
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to run one case: medians over the rounds."""
+    """One way to run one case: medians over its rounds."""
 
     who: str
+    frames: int
     p50_us: float
     p99_us: float
     over_floor_us: float
@@ -175,6 +187,7 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
 
     case: str
     side: int
+    fps: float
     resized: bool
     rounds: int
     floor_p50_us: float
@@ -187,8 +200,6 @@ class CaseResult(msgspec.Struct, frozen=True, kw_only=True):
 class Overhead(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of this part."""
 
-    frames: int
-    fps: float
     cases: tuple[CaseResult, ...]
     missing: dict[str, str]
 
@@ -200,9 +211,7 @@ def collect(folder: Path) -> Overhead:
         for who in PEERS
         if (path := folder / f"{who}.why.json").exists()
     }
-    return Overhead(
-        frames=FRAMES, fps=FPS, cases=tuple(filter(None, (_case(folder, case) for case in CASES))), missing=missing
-    )
+    return Overhead(cases=tuple(filter(None, (_case(folder, case) for case in CASES))), missing=missing)
 
 
 def _case(folder: Path, case: Case) -> CaseResult | None:
@@ -210,11 +219,11 @@ def _case(folder: Path, case: Case) -> CaseResult | None:
     if not rounds:
         return None
     floors = [one[FLOOR] for _, _, one in rounds]
-    names = [name for name in (AGENT, *PEERS) if all(name in one for _, _, one in rounds)]
+    names = [name for name in (AGENT, *PEERS) if any(name in one for _, _, one in rounds)]
     return CaseResult(
-        case=case.name, side=case.side, resized=case.resized, rounds=len(rounds),
+        case=case.name, side=case.side, fps=FPS[case.side], resized=case.resized, rounds=len(rounds),
         floor_p50_us=median(one.p50 for one in floors), floor_p99_us=median(one.p99 for one in floors),
-        rows=tuple(_row(name, [(one, lost) for _, lost, one in rounds]) for name in names),
+        rows=tuple(_row(name, [(one, lost) for _, lost, one in rounds if name in one]) for name in names),
         agents=tuple(turn for turn, _, _ in rounds), loads=tuple(_loads(folder, case)),
     )  # fmt: skip
 
@@ -244,6 +253,7 @@ def _row(who: str, rounds: list[tuple[dict[str, Spread], dict[str, int]]]) -> Ro
     ours = [one[AGENT].p50 - one[FLOOR].p50 for one, _ in rounds]
     return Row(
         who=who,
+        frames=sum(one[who].count for one, _ in rounds),
         p50_us=round(median(one[who].p50 for one, _ in rounds), 1),
         p99_us=round(median(one[who].p99 for one, _ in rounds), 1),
         over_floor_us=round(median(over), 1),

@@ -19,6 +19,8 @@ class Peer:
     packages: tuple[str, ...]
     alone: tuple[str, ...] = ()
     """Installed without what they depend on: a whole program of which one loop is needed."""
+    rounds: int = 3
+    """One that takes long to start has all of its frames in fewer rounds."""
     differs: str = ""
     """What it does otherwise than the agent, for the page."""
 
@@ -36,7 +38,7 @@ PEERS = {
             differs="`ImageClassifier`, `LIVE_STREAM`: its own TFLite and threads, its own resize inside the graph, label and score by call-back",
         ),
         Peer(
-            "inference", ("inference==1.8.3", "ai-edge-litert==2.3.0"),
+            "inference", ("inference==1.8.3", "ai-edge-litert==2.3.0"), rounds=1,
             differs="roboflow's `InferencePipeline` with a model function of ours: threads that read, infer and dispatch",
         ),
     )

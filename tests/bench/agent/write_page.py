@@ -57,8 +57,9 @@ it says so the uplink, which sends telemetry {_messages(results.overhead)} times
 the agent writes for each frame anyway. It is configured for [the lowest latency](../agent.md#the-lowest-latency):
 `loop: {{cpu: 1, priority: {PRIORITY}, rehearse_ms: {REHEARSE_MS:g}}}`, as far as the machine allows it.
 
-Machine: {machine.processor}, {machine.cores} cores, {machine.memory_gib:g} GiB. {versions}. The load average before each part stands beside its figures:
-an idle machine has 0, and what is measured under a load of several processes a core tells of the machine, not of the agent.
+Machine: {machine.processor}, {machine.cores} cores, {machine.memory_gib:g} GiB. {versions}. The load average
+before each part stands beside its figures: an idle machine has 0, and where it is several processes a core, the machine was shared with other work,
+which lengthens everybody's times. Only what ran in turns can be compared.
 
 ## Answers
 
@@ -176,12 +177,18 @@ def _overhead(overhead: Overhead) -> str:
 ## What the agent adds to a bare inference
 
 MobileNetV1 (width 0.25 at 96 px, 0.5 at 224 px), int8 inside, uint8 in and out, random weights; LiteRT with one thread; frames of noise in the
-network's own colour order, {overhead.fps:g} a second, {overhead.frames} a round after 30 that are not counted. Everybody has the same file, the same
+network's own colour order, 200 a second at 96 px and 100 at 224 px, the first 30 of a round not counted. Everybody has the same file, the same
 frames and the same pace, in turns, who begins changes. *Floor*: a bare invoke when a frame would be due.
 
 *Taken*: frame at hand until the decision is known. For the agent that is capture's work (resize, copy into the ring) and the loop's (input, inference,
 decision), without the wake-up between the two processes, which the second table has. *Over the floor*: p50 less the floor's of the same round.
-*Ratio*: its overhead divided by the agent's, median of the rounds; above 1 the agent adds less.
+*Ratio*: its overhead divided by the agent's, median of the rounds; above 1 the agent adds less. A peer that takes long to start has all of its
+frames in fewer rounds.
+
+Most of every overhead here is cold code: after each wait for a frame, the Python and numpy code of a turn comes from memory and not from the
+processor's caches, and costs several times what it costs in a loop without waits. The agent's loop rehearses against that; its capture process, which
+waits for a camera, cannot, and copies each frame into shared memory besides. That is what a small network pays for a camera, a model and an actuator
+in processes of their own, where one of them may stall without the others.
 
 {"".join(_case(case) for case in overhead.cases)}
 {differs}
@@ -195,12 +202,12 @@ The agent by its own stamps, p50 (p99), us; medians over the rounds:
 
 
 def _case(case: CaseResult) -> str:
-    head = f"**{_named(case)}**, {case.rounds} rounds, load {_range(case.loads)}; floor p50 {case.floor_p50_us:,.0f} us, p99 {case.floor_p99_us:,.0f} us.\n\n"
+    head = f"**{_named(case)}**, {case.rounds} round{'s' * (case.rounds > 1)}, load {_range(case.loads)}; floor p50 {case.floor_p50_us:,.0f} us, p99 {case.floor_p99_us:,.0f} us.\n\n"
     rows = "".join(
-        f"| {row.who} | {row.p50_us:,.0f} | {row.p99_us:,.0f} | {row.over_floor_us:,.0f} | {'' if row.who == AGENT else f'{row.ratio_to_agent:.2f}'} | {row.lost} |\n"
+        f"| {row.who} | {row.frames:,} | {row.p50_us:,.0f} | {row.p99_us:,.0f} | {row.over_floor_us:,.0f} | {'' if row.who == AGENT else f'{row.ratio_to_agent:.2f}'} | {row.lost} |\n"
         for row in case.rows
     )
-    return f"{head}| | taken p50, us | p99, us | over the floor, us | ratio | frames lost |\n| --- | --- | --- | --- | --- | --- |\n{rows}\n"
+    return f"{head}| | frames | taken p50, us | p99, us | over the floor, us | ratio | frames lost |\n| --- | --- | --- | --- | --- | --- | --- |\n{rows}\n"
 
 
 def _stamps(case: CaseResult) -> str:
