@@ -150,15 +150,16 @@ def _ordered(model: SourceModel, target: Target, effort: Effort) -> list[Plan]:
 
 def _candidate(runtime: RuntimeName, dtype: Precision, data: bytes, *, note: str, plan: Plan | None) -> Candidate:
     file_format = "onnx" if runtime == "onnxruntime" else "tflite"
-    specs = FORMATS[Plan(runtime).file_format].describe(data)
+    ends = FORMATS[Plan(runtime).file_format].describe(data)
     variant = Variant(
         runtime=runtime,
         dtype=dtype,
         file=f"model-{dtype}.{file_format}",
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
-        input=specs[0],
-        outputs=specs[1],
+        input=ends.input,
+        outputs=ends.outputs,
+        state=ends.state,
     )
     return Candidate(runtime, dtype, data, variant, note, plan)
 
@@ -173,13 +174,14 @@ def check_parity(model: SourceModel, candidate: Candidate, calibration: Calibrat
     session = open_model(candidate.data, candidate.variant)
     try:
         for sample in islice(calibration(), PARITY_SAMPLES):
-            expected = model.run(sample)
-            error = np.abs(run_float(session, sample) - expected).max() / max(float(np.abs(expected).max()), 1e-6)
-            if not error <= PARITY_RTOL:  # also true for NaN
-                raise BadModelError(
-                    f"export to {candidate.variant.file} changed the model: its output is off by {error:.2g}"
-                    f" of the largest value, {PARITY_RTOL:g} is allowed",
-                    remedy="put the network into eval mode and take out what is random; else report this network",
-                )
+            session.reset()
+            for x, expected in zip(sample, model.unroll(sample), strict=True):
+                error = np.abs(run_float(session, x) - expected).max() / max(float(np.abs(expected).max()), 1e-6)
+                if not error <= PARITY_RTOL:  # also true for NaN
+                    raise BadModelError(
+                        f"export to {candidate.variant.file} changed the model: its output is off by {error:.2g}"
+                        f" of the largest value, {PARITY_RTOL:g} is allowed",
+                        remedy="put the network into eval mode and take out what is random; else report this network",
+                    )
     finally:
         session.close()

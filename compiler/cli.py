@@ -29,6 +29,7 @@ def compile_command(
     name: str | None = None,
     model_version: int = 1,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    state: tuple[str, ...] = (),
     max_drop: str | None = None,
     max_ms: float | None = None,
     accept_unproven: Flag = False,
@@ -68,6 +69,10 @@ def compile_command(
         Version of the model, a whole number from 1.
     output
         Bundle to write; by default NAME-VERSION.edge. The report goes beside it.
+    state
+        For a network with a memory, INPUT=OUTPUT: this output goes back in as that input at the next step, and is
+        zero at first. Once for each state: --state h=h_next --state c=c_next. An output without a name is a number,
+        from 0. The data are then sequences: x [n, steps, ...] in an .npz, or the rows of a .csv in their order.
     max_drop
         What compiling may cost, 1% or 0.01: the bundle is written only if that is proven at 95 % confidence. Without
         it, one point is the aim, and a bundle that may miss it says so.
@@ -99,6 +104,7 @@ def compile_command(
     from compiler.again import compile_again
     from compiler.budget import MAX_DROP, Budget
     from compiler.cache import Cache, default_folder
+    from compiler.load.state import parse_states
     from compiler.packing import Order
     from compiler.pipeline import Request, compile_model
     from compiler.recipe import hold_same_bytes, read_recipe, request_of
@@ -111,7 +117,7 @@ def compile_command(
     if recipe is not None:
         given = read_recipe(recipe)
         said = (target, input, labels, name, max_drop, max_ms, task, metric)
-        if any(one is not None for one in said) or accept_unproven or golden_from_data or model_version != 1:
+        if any(one is not None for one in said) or state or accept_unproven or golden_from_data or model_version != 1:
             raise BadArgumentError(
                 "--recipe says already what this compile is", remedy="leave out all but --data, -o and --calibration"
             )
@@ -136,6 +142,7 @@ def compile_command(
             ),
             scope=Scope(effort=effort, cache=kept),
             golden_from_data=golden_from_data,
+            states=parse_states(state),
         )
     request = replace(request, no_fallback=no_fallback)
 

@@ -47,8 +47,9 @@ def evaluate_bundle(path: Path, data: Path, *, label_column: str, stage: Stage) 
     bundle = open_bundle(path)
     manifest = bundle.manifest
     task, outputs = manifest.task, prod(manifest.variants[0].outputs[0].shape)
-    found = open_data(data, label_column=label_column, task=task)
-    samples = arrange(found, manifest.input, labels=manifest.labels, outputs=outputs, task=task)
+    stateful = manifest.stateful
+    found = open_data(data, label_column=label_column, task=task, stateful=stateful)
+    samples = arrange(found, manifest.input, labels=manifest.labels, outputs=outputs, task=task, stateful=stateful)
     sessions, missing = _open_all(bundle)
     try:
         with stage("evaluating", len(sessions) * len(samples)) as step:

@@ -8,6 +8,7 @@ from compiler.candidate import load_model
 from compiler.checks import check_task
 from compiler.contract import Resolved, beside, read_labels, read_task, resolve_contract
 from compiler.dataset import arrange
+from compiler.load.state import StatePair
 from compiler.packing import Order
 from compiler.read_data import open_data
 from compiler.search import Scope
@@ -47,6 +48,8 @@ class Request:
     golden_from_data: bool = False
     no_fallback: bool = False
     """Refuse operators on a CPU beside an NPU, or in float, that no plan asked for."""
+    states: tuple[StatePair, ...] = ()
+    """Which outputs of the model go back in as which inputs."""
     settled: Settled | None = None
     """Given by a recipe: then nothing is looked for beside the model."""
 
@@ -60,12 +63,20 @@ def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
     if request.settled is not None:
         return _open_again(request, request.settled, stage)
     task = request.task or read_task(request.input_file, beside(request.model)) or "classify"
-    data = open_data(request.data, label_column=request.label_column, task=task)
+    stateful = bool(request.states)
+    data = open_data(request.data, label_column=request.label_column, task=task, stateful=stateful)
     labels = read_labels(request.labels_file) if request.labels_file else ()
     with stage("loading the model", None):
-        model = check_task(load_model(request.model), task)
+        model = check_task(load_model(request.model, request.states), task)
     resolved = resolve_contract(model, data, request.input_file, beside(request.model))
-    samples = arrange(data, resolved.contract, labels=labels or resolved.labels, outputs=model.outputs, task=task)
+    samples = arrange(
+        data,
+        resolved.contract,
+        labels=labels or resolved.labels,
+        outputs=model.outputs,
+        task=task,
+        stateful=stateful,
+    )
     return Subject(model, resolved.contract, samples, task), resolved
 
 
@@ -73,11 +84,12 @@ def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subje
     """Open what a recipe was made of."""
     task = request.task or "classify"
     with stage("loading the model", None):
-        model = check_task(load_model(request.model), task)
+        model = check_task(load_model(request.model, request.states), task)
     _hold_same("another model", model.sha256, settled.source_sha256)
-    data = open_data(request.data, label_column=request.label_column, task=task)
+    stateful = bool(request.states)
+    data = open_data(request.data, label_column=request.label_column, task=task, stateful=stateful)
     labels = settled.labels if task == "classify" else ()
-    samples = arrange(data, settled.contract, labels=labels, outputs=model.outputs, task=task)
+    samples = arrange(data, settled.contract, labels=labels, outputs=model.outputs, task=task, stateful=stateful)
     _hold_same("other data", samples.sha256, settled.data_sha256)
     return Subject(model, settled.contract, samples, task), Resolved(settled.contract, settled.labels, "the recipe")
 

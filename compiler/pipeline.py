@@ -9,7 +9,16 @@ from compiler.choose import choose, objection
 from compiler.explain.layer_by_layer import look_at_layers
 from compiler.golden import channel_axis, make_baseline
 from compiler.likeness import judge_likeness
-from compiler.measure import Predictor, measuring, no_prediction, real_inputs, run_reference, score, statistics_of
+from compiler.measure import (
+    Predictor,
+    measuring,
+    no_prediction,
+    real_inputs,
+    run_every_step,
+    run_reference,
+    score,
+    statistics_of,
+)
 from compiler.opening import Request, open_subject
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
 from compiler.placement.place import stand_in
@@ -84,9 +93,8 @@ def compile_model(
     pool = real_inputs(select) if request.golden_from_data else None
     with stage("verifying on every runtime", None):
         golden = prove([one.candidate for one in taken], pool=pool, statistics=statistics, subject=subject, axis=axis)
-    baseline, edges = make_baseline(
-        taken[0].scores, subject, select=reference, statistics=statistics_of(report), axis=axis
-    )
+    seen = run_every_step(taken[0].candidate, report) if subject.model.state else taken[0].scores
+    baseline, edges = make_baseline(seen, subject, select=reference, statistics=statistics_of(report), axis=axis)
     packed = settled.packed([one.candidate for one in taken])
     manifest = describe(
         request.order,

@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal, cast, get_args
 from urllib.parse import quote, unquote
@@ -17,7 +17,7 @@ from edge.target import Target
 
 Activations = Literal["int8", "uint8"]
 Ranges = Literal["minmax", "percentile", "moving-average", "mse"]
-Pass = Literal["equalize", "correct-bias", "split-outputs"]
+Pass = Literal["equalize", "correct-bias", "split-outputs", "float-state"]
 Effort = Literal["quick", "normal", "thorough"]
 Format = Literal["onnx", "tflite"]
 
@@ -99,7 +99,7 @@ def parse_plan(text: str) -> Plan:
     )
 
 
-def plans(kind: Kind, target: Target, effort: Effort) -> tuple[Plan, ...]:
+def plans(kind: Kind, target: Target, effort: Effort, *, stateful: bool = False) -> tuple[Plan, ...]:
     """List what is worth building for `target`, cheapest first, one runtime after the other within each step.
 
     A runtime is the first of the target's that opens a format. Precisions that the target does not list are left out.
@@ -108,7 +108,13 @@ def plans(kind: Kind, target: Target, effort: Effort) -> tuple[Plan, ...]:
     runtimes = runtimes_for(kind, target)
     steps = [_quick, _normal, _thorough][: get_args(Effort).index(effort) + 1]
     wanted = chain.from_iterable(step(runtime, target) for step in steps for runtime in runtimes)
-    return tuple(dict.fromkeys(plan for plan in wanted if plan.precision in target.dtypes))
+    known = dict.fromkeys(plan for plan in wanted if plan.precision in target.dtypes)
+    return tuple(_with_state(plan) if stateful else plan for plan in known)
+
+
+def _with_state(plan: Plan) -> Plan:
+    """Try, before every other pass, whether the path of the state is better kept in float."""
+    return replace(plan, passes=("float-state", *plan.passes)) if plan.precision == "int8" else plan
 
 
 def runtimes_for(kind: Kind, target: Target, *, quantized: bool = False) -> tuple[RuntimeName, ...]:

@@ -90,7 +90,9 @@ class Shelf:
         self.failure: BadModelError | MissingExtraError | None = None
         """The first one."""
         self._cache = cache
-        self._known = (code_digest(), tool_versions(), host_core(), subject.model.sha256, subject.contract, digests)
+        states = [str(pair) for pair in subject.model.pairs]
+        known = (subject.model.sha256, states, subject.contract, digests)
+        self._known = (code_digest(), tool_versions(), host_core(), *known)
 
     def add(self, plan: Plan) -> Candidate | None:
         """Build one; None if it cannot be built, or is there already: a pass that does not help leaves no trace."""
@@ -139,7 +141,7 @@ def planned(subject: Subject, target: Target, scope: Scope) -> list[Plan]:
     runtimes = runtimes_for(subject.model.kind, target, quantized=subject.model.quantized)
     if subject.model.quantized:
         return [Plan(runtime, "int8") for runtime in runtimes]
-    wanted = scope.plans or plans(subject.model.kind, target, scope.effort)
+    wanted = scope.plans or plans(subject.model.kind, target, scope.effort, stateful=bool(subject.model.state))
     return sorted(wanted, key=lambda plan: target.runtimes.index(plan.runtime))
 
 

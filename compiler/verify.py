@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.candidate import Candidate
-from compiler.golden import make_golden, real_pool, synthetic_inputs
+from compiler.golden import (
+    make_golden,
+    make_golden_sequence,
+    real_pool,
+    real_sequences,
+    synthetic_inputs,
+    synthetic_sequences,
+)
 from compiler.measure import InputStatistics, as_runtime
 from compiler.subject import Subject
 from edge.bundle import Golden
@@ -60,11 +67,16 @@ def prove(
     Raises: GoldenMismatchError if it does not.
 
     """
-    pictures, labelled = isinstance(subject.contract, ImageInput), subject.task == "classify"
-    inputs = synthetic_inputs(statistics, axis, pictures) if pool is None else real_pool(pool)
+    pictures, stateful = isinstance(subject.contract, ImageInput), bool(subject.model.state)
+    labelled = subject.task == "classify" and not stateful
     sessions = [open_model(candidate.data, candidate.variant) for candidate in candidates]
     try:
-        golden, tolerance = make_golden(sessions, inputs, labelled=labelled)
+        if stateful:
+            sequences = synthetic_sequences(statistics, axis, pictures) if pool is None else real_sequences(pool)
+            golden, tolerance = make_golden_sequence(sessions, sequences)
+        else:
+            inputs = synthetic_inputs(statistics, axis, pictures) if pool is None else real_pool(pool)
+            golden, tolerance = make_golden(sessions, inputs, labelled=labelled)
     finally:
         for session in sessions:
             session.close()
@@ -109,6 +121,7 @@ def _compare(
 ) -> Verified:
     session = open_model(candidate.data, as_runtime(candidate.variant, runtime))
     try:
+        session.reset()
         outputs: NDArray[np.float32] = np.stack([np.array(run_float(session, x)).ravel() for x in golden.input])
     finally:
         session.close()

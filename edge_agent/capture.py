@@ -131,6 +131,8 @@ class Press:
         self._pipes = spec.publications
         self._contract, self._epoch, self._active = spec.contract, spec.epoch, spec.active
         self._window = window_of(spec.contract)
+        self._anew, self._began = True, 0
+        """Whether the next frame begins a stretch, and the frame that this one began with."""
         self.frame = self._writer.last_frame
         self.dropped = 0
         """Frames that found no free slot."""
@@ -138,7 +140,7 @@ class Press:
     def act(self, order: Act) -> None:
         """From the next frame on another loop decides: this assignment, between two frames, is the switch."""
         if order.contract != self._contract:  # else the window goes on without a gap
-            self._window = window_of(order.contract)
+            self._window, self._anew = window_of(order.contract), True
         self._contract, self._epoch, self._active = order.contract, order.epoch, order.active
 
     def size(self) -> tuple[int, int]:
@@ -151,6 +153,8 @@ class Press:
     def publish(self, shot: Picture) -> None:
         """Copy one picture into a free slot and tell every loop; a loop whose pipe is full misses it."""
         self.frame += 1
+        if self._anew:
+            self._anew, self._began = False, self.frame % 2**32
         pixels = self._fitted(shot.pixels)
         out = self._writer.begin(pixels.shape, pixels.dtype.type)
         if out is None:
@@ -158,7 +162,10 @@ class Press:
             return
         np.copyto(out, pixels)
         slot = self._writer.commit(self.frame, shot.captured_ns)
-        packet = Publication(slot, self._active, self._epoch, self.frame, shot.captured_ns, time.monotonic_ns()).pack()
+        seen = Publication(
+            slot, self._active, self._epoch, self.frame, shot.captured_ns, time.monotonic_ns(), self._began
+        )
+        packet = seen.pack()
         for pipe in self._pipes:
             send(pipe, packet)
 
@@ -170,12 +177,13 @@ class Press:
                 remedy="take another source, or a bundle whose input contract is a series",
             )
         if rows.gap:
-            self._window.clear()
+            self.start_anew()
         for window in self._window.push(rows.values):
             self.publish(Picture(window, rows.captured_ns))
 
     def start_anew(self) -> None:
         """The source broke off: what comes next does not join what came before."""
+        self._anew = True
         if self._window is not None:
             self._window.clear()
 

@@ -13,6 +13,7 @@ from compiler.dataset import arrange
 from compiler.explain.layer_by_layer import explain_layers, plain
 from compiler.explain.layers import LayerError
 from compiler.load.source import SourceModel
+from compiler.load.state import read_states
 from compiler.measure import (
     Measured,
     Predictor,
@@ -87,7 +88,8 @@ def explain_bundle(question: Question, *, stage: Stage, predict: Predictor = no_
     bundle = open_bundle(question.bundle)
     manifest, runtime = bundle.manifest, _runtime(bundle.manifest)
     with stage("loading the model", None):
-        model = check_source(load_model(question.model), manifest)
+        states = read_states(manifest.provenance.recipe.get("state", ""))
+        model = check_source(load_model(question.model, states), manifest)
     subject = _subject(question, manifest, model)
     parts = split(subject.samples.digests)
     calibrate, select = subject.part(parts.calibrate).usual(), subject.part(parts.select)
@@ -138,8 +140,9 @@ def repair(one: Measured, bare: Measured, *, chosen: bool) -> Repair:
 
 def _subject(question: Question, manifest: Manifest, model: SourceModel) -> Subject:
     check_task(model, manifest.task)
-    data = open_data(question.data, label_column=question.label_column, task=manifest.task)
-    samples = arrange(data, manifest.input, labels=manifest.labels, outputs=model.outputs, task=manifest.task)
+    task, stateful = manifest.task, manifest.stateful
+    data = open_data(question.data, label_column=question.label_column, task=task, stateful=stateful)
+    samples = arrange(data, manifest.input, labels=manifest.labels, outputs=model.outputs, task=task, stateful=stateful)
     return Subject(model, manifest.input, samples, manifest.task)
 
 
@@ -148,7 +151,9 @@ def _search(
 ) -> Found:
     """Build and measure plain int8, then what the effort says, on the main variant's runtime only."""
     target, runtime = stand_in(compilable_target(manifest.target)), _runtime(manifest)
-    tried = [one for one in plans(select.model.kind, target, question.scope.effort) if one.runtime == runtime]
+    stateful = bool(select.model.state)
+    known = plans(select.model.kind, target, question.scope.effort, stateful=stateful)
+    tried = [one for one in known if one.runtime == runtime]
     wanted = tuple(dict.fromkeys((plain(tried, runtime), *tried)))
     with stage("float reference", len(select.samples)) as step:
         run = run_reference(select, step)

@@ -1,22 +1,25 @@
 """A trained model as it was given: the float reference that every candidate is compared with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.load.state import StatePair
 from edge.manifest import Dtype
 
 Kind = Literal["torch", "onnx", "tflite"]
 Layout = Literal["NCHW", "NHWC"]
-Reference = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Floats = NDArray[np.float32]
+Reference = Callable[[Floats, tuple[Floats, ...]], tuple[Floats, tuple[Floats, ...]]]
+"""(data, states) -> (first output, flattened; states of the next step)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceModel:
-    """One loaded model with one input."""
+    """One loaded model with one input for data, and a state or none."""
 
     kind: Kind
     name: str
@@ -37,12 +40,28 @@ class SourceModel:
     """Of an image input, where the file format or the shape tells it (a [1, 3, 32, 32] is NCHW); None: unknown."""
     quantized: bool = False
     """The given file already computes in int8 or uint8."""
+    state: tuple[tuple[int, ...], ...] = ()
+    """Shape of each state, in the order of the inputs after the first, and of the last outputs."""
+    pairs: tuple[StatePair, ...] = ()
+    """As the user named the states."""
     note: str = ""
     """What loading changed, for people; empty if nothing."""
 
-    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute the first output, flattened, of real-valued `x` with shape `input_shape`."""
-        return self.reference(x)
+    @property
+    def start(self) -> tuple[Floats, ...]:
+        """The states that a sequence begins with: zeros."""
+        return tuple(np.zeros(shape, np.float32) for shape in self.state)
+
+    def run(self, x: Floats) -> Floats:
+        """Compute the first output, flattened, of real-valued `x` with shape `input_shape`; a state is zero before."""
+        return self.reference(x, self.start)[0]
+
+    def unroll(self, steps: Iterable[Floats]) -> Iterator[Floats]:
+        """Yield the first output of each step of one sequence, which begins with every state at zero."""
+        states = self.start
+        for x in steps:
+            output, states = self.reference(x, states)
+            yield output
 
 
 def guess_layout(shape: tuple[int, ...]) -> Layout | None:

@@ -4,9 +4,8 @@ import re
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from compiler.load.source import SourceModel, guess_layout
+from compiler.load.source import Floats, SourceModel, guess_layout
 from compiler.load.tflite_weights import expand_weights
 from compiler.quiet import quiet
 from edge.errors import BadModelError, MissingExtraError
@@ -27,15 +26,15 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
     interpreter = open_interpreter(content, f"{name}.tflite")
     spec = input_spec(interpreter, f"{name}.tflite")
 
-    def reference(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def reference(x: Floats, _none: tuple[Floats, ...]) -> tuple[Floats, tuple[Floats, ...]]:
         batch = quantize(np.asarray(x, np.float32).reshape(spec.shape), spec)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
         interpreter.invoke()
         first = interpreter.get_output_details()[0]
-        return dequantize(interpreter.get_tensor(first["index"]), tensor_spec(first)).reshape(-1)
+        return dequantize(interpreter.get_tensor(first["index"]), tensor_spec(first)).reshape(-1), ()
 
     declared = [tensor_spec(detail).shape for detail in interpreter.get_output_details()]
-    outputs = len(reference(np.zeros(spec.shape, np.float32)))
+    outputs = len(reference(np.zeros(spec.shape, np.float32), ())[0])
     _hold_shapes(interpreter, declared, name)
     return SourceModel(
         kind="tflite",

@@ -15,12 +15,14 @@ from compiler.plan import STATIC, Format, Pass, Plan
 from compiler.quantize.correct_bias import correct_bias
 from compiler.quantize.equalize import equalize
 from compiler.quantize.error import mean_sqnr_db
+from compiler.quantize.float_state import layers_of_state, state_names
 from compiler.quantize.layers import Network
 from compiler.quantize.split_outputs import layers_to_split
 from edge.errors import BadModelError
 
 Calibration = Callable[[], Iterator[NDArray[np.float32]]]
-"""Each call starts anew and yields samples of the model's input shape, batch 1 included, in a fixed order."""
+"""Each call starts anew and yields samples [steps, ...] in a fixed order: of one step, the batch of 1, without a state,
+else sequences."""
 Output = list[NDArray[np.float32]]
 """All outputs of one sample."""
 
@@ -33,7 +35,7 @@ LEAST = 16
 """Of both, however large the network."""
 OBSERVED_NUMBERS, JUDGED_NUMBERS = 5e8, 2e8
 """Activations in all that are observed or judged: a MobileNetV2 of 224 pixels (6.7 million a sample) gets 74 and 29."""
-GAIN_DB: Mapping[Pass, float] = {"equalize": 1.0, "correct-bias": 0.2, "split-outputs": -0.1}
+GAIN_DB: Mapping[Pass, float] = {"equalize": 1.0, "correct-bias": 0.2, "split-outputs": -0.1, "float-state": 1.0}
 """What a pass must gain on the judged samples to be kept. Equalizing gained 0.5 dB on ResNet-8's, and lost 0.7 points
 of agreement on others; correcting biases gained on others, too, though less (measured on five networks). In one SQNR
 over boxes and scores the boxes drown the scores, so splitting outputs is kept unless it costs something."""
@@ -135,8 +137,8 @@ class Workbench:
     @cached_property
     def size(self) -> int:
         """Numbers in all activations of one sample."""
-        (first,) = self._verbs.run(self.content, islice(self._calibration(), 1))
-        return sum(values.size for values in first.values())
+        steps = self._verbs.run(self.content, islice(self._calibration(), 1))
+        return sum(values.size for step in steps for values in step.values())
 
     @cached_property
     def _judged(self) -> tuple[str, ...]:
@@ -175,7 +177,12 @@ class Workbench:
         return self._verbs.quantize(work.content, self._ranges(work, plan), _planned(plan, work.keep_float))
 
     def _ranges(self, work: _Work, plan: Plan) -> Mapping[str, Range]:
-        return ranges_of(work.seen, plan.ranges)
+        """A state comes in with the scale with which it left, so that going round changes nothing."""
+        ranges = dict(ranges_of(work.seen, plan.ranges))
+        for entrance, leaving in state_names(self.network):
+            (low, high), (other_low, other_high) = ranges[entrance], ranges[leaving]
+            ranges[entrance] = ranges[leaving] = (min(low, other_low), max(high, other_high))
+        return ranges
 
     def _equalize(self, work: _Work, _plan: Plan) -> _Work | str:
         network = self._verbs.read_network(work.content)
@@ -199,6 +206,12 @@ class Workbench:
         names = layers_to_split(self._verbs.read_network(work.content), self._ranges(work, plan))
         if not names:
             return "does not apply: no output joins tensors of different range"
+        return replace(work, keep_float=tuple(dict.fromkeys((*work.keep_float, *names))))
+
+    def _float_state(self, work: _Work, _plan: Plan) -> _Work | str:
+        names = layers_of_state(self._verbs.read_network(work.content))
+        if not names:
+            return "does not apply: no layers between the products and the state"
         return replace(work, keep_float=tuple(dict.fromkeys((*work.keep_float, *names))))
 
     def _hold_function(self, content: bytes) -> None:
@@ -226,5 +239,6 @@ _PASSES: Mapping[Pass, Callable[[Workbench, _Work, Plan], _Work | str]] = {
     "equalize": Workbench._equalize,
     "correct-bias": Workbench._correct_bias,
     "split-outputs": Workbench._split_outputs,
+    "float-state": Workbench._float_state,
 }
 """Each returns the changed work, or why it does not apply."""

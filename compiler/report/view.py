@@ -392,7 +392,7 @@ def _flips(compiled: Compiled) -> list[Flip]:
         outcome = "lost" if before[at] == truth else "gained" if after[at] == truth else "wrong either way"
         flips.append(
             Flip(
-                where=compiled.report_part.where[index],
+                where=compiled.report_part.where_of(index),
                 truth=labels[truth],
                 reference=labels[int(before[at])],
                 compiled=labels[int(after[at])],
@@ -407,7 +407,7 @@ def _thumbnail(compiled: Compiled, index: int) -> str:
     """Return the picture as a small PNG in a data: URL; enlarged without smoothing, so that pixels can be seen."""
     import cv2
 
-    picture = compiled.report_part.raw(index)
+    picture = compiled.report_part.seen_at(index)
     scale = THUMB_PIXELS / max(picture.shape[:2])
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)

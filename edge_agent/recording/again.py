@@ -28,12 +28,17 @@ class Model:
         self._session = open_session(bundle, variant=variant, threads=life.threads)
         self._preprocessor = Preprocessor(bundle.manifest.input, self._session.variant.input)
         self.labels = bundle.manifest.labels
-        self._compared = self._inputs = self._outputs = 0
+        self.stateful = bool(self._session.variant.state)
+        self._known = not self.stateful
+        """Whether the state is the one that the recorded model had."""
+        self._compared = self._uncompared = self._inputs = self._outputs = 0
         self._largest = 0.0
 
     def output(self, turn: Turn, tell: Tell) -> NDArray[np.float32]:
         """Prepare the picture, run the model on the recorded input (of another bundle: on the prepared one)."""
-        self._compared += 1
+        if turn.fresh:
+            self._session.reset()
+            self._known = True
         buffer = self._session.input_buffer()
         try:
             self._preprocessor.into(turn.picture.array(), buffer)
@@ -49,8 +54,18 @@ class Model:
         del buffer  # a runtime refuses to run while it is looked at
         self._session.invoke()
         output = self._session.output()
+        if not self._known:
+            self._uncompared += 1
+            return turn.output.array() if self._same else output
+        self._compared += 1
         self._compare(turn, output, tell)
         return output
+
+    def forget(self) -> None:
+        """Turns are missing: what a state was after them is not known until it begins anew."""
+        if self.stateful:
+            self._session.reset()
+            self._known = False
 
     def _compare(self, turn: Turn, output: NDArray[np.float32], tell: Tell) -> None:
         recorded = turn.output.array()
@@ -67,6 +82,7 @@ class Model:
             bundle=self._name,
             same_bundle=self._same,
             compared=self._compared,
+            uncompared=self._uncompared,
             inputs_differ=self._inputs,
             outputs_differ=self._outputs,
             largest=self._largest,
