@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 # tests mostly wait for processes of their own; a file's tests stay together, so that what they share is made once
 JOBS   ?= 2
 
-.PHONY: install demo test check bench bench-compiler clean
+.PHONY: install demo test test-agent check bench bench-compiler clean
 
 install: $(VENV)/.installed
 
@@ -40,6 +40,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.dev
 	@sh tests/system_packages.sh
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope $(PYTEST_ARGS)
+
+# what a device has, without torch: `make test-agent PYTHON=python3.13`, the one of current Raspberry Pi OS
+test-agent:
+	$(PYTHON) -m venv .cache/test-agent
+	.cache/test-agent/bin/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25'
+	.cache/test-agent/bin/python -m pip --disable-pip-version-check install --quiet --only-binary=:all: --no-warn-conflicts -c constraints.txt \
+		-e '.[agent,fleet,sensors,industry]' onnx pytest pytest-timeout pytest-xdist hypothesis jsonschema
+	.cache/test-agent/bin/python -m pytest -n $(JOBS) --dist loadscope tests/agent $(PYTEST_ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 import yaml
@@ -13,7 +13,7 @@ from edge.messages import Id
 from edge.target import load_target, target_names
 from edge_agent import actuators, deciders, sensors, sources
 from edge_agent.plugins import Nested, convert, load_class, nearest, read_options
-from edge_agent.uplink.spec import Transport
+from edge_agent.uplink.spec import Keeping, Transport
 
 Positive = Annotated[float, msgspec.Meta(gt=0, lt=1e9)]
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -99,8 +99,9 @@ class FleetConfig(Section, frozen=True, kw_only=True):
     """The file that `edge fleet enrol` wrote for this device."""
     target: str = ""
     """What this device is; `edge targets` lists them. A bundle for another target is refused. A PC need not say."""
-    outbox: Literal["disk", "memory"] = "disk"
-    """Where telemetry waits for the fleet. `memory`: nothing is written to flash, and the agent's end loses it."""
+    outbox: Keeping = "spill"
+    """Where telemetry waits for the fleet. `spill`: in memory, and on flash what was not taken in ten minutes; `disk`:
+    every row at once; `memory`: nothing is written to flash, and the agent's end loses it."""
     transport: Transport = "auto"
     """How files come from the fleet: http, mqtt, or auto: HTTP first, MQTT while HTTP cannot be reached."""
     folder: Path | None = None

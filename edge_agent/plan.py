@@ -255,7 +255,7 @@ class Plan:
             epoch=self._board.epoch,
             boot_reason=self._boot.reason,
             enrol=str(fleet.enrol),
-            outbox_in_memory=fleet.outbox == "memory",
+            outbox=fleet.outbox,
             transport=fleet.transport,
             folder=str(fleet.folder or ""),
             window_s=fleet.window_s,

@@ -41,6 +41,19 @@ class Stamp:
     clock_ok: bool
 
 
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """A row as it is stored."""
+
+    seq: int
+    use: int
+    wall_ns: int
+    mono_ns: int
+    boot_id: str
+    clock_ok: int
+    """0 or 1, as SQLite has it."""
+    body: bytes
+
+
 @dataclass(slots=True)
 class _Flight:
     first: int
@@ -52,15 +65,21 @@ class Outbox:
     """The rows of one device. One thread only."""
 
     def __init__(
-        self, path: Path, *, most_rows: int, now_s: Callable[[], float] = time.monotonic, most_bytes: int | None = None
+        self,
+        path: Path,
+        *,
+        most_rows: int,
+        now_s: Callable[[], float] = time.monotonic,
+        most_bytes: int | None = None,
+        identity: str = "",
     ) -> None:
-        """Open it, or make it with an identity of its own. A file that SQLite cannot read is set aside.
+        """Open it, or make it. A file that SQLite cannot read is set aside.
 
-        `most_bytes`: size that SQLite may not grow the file beyond.
+        `most_bytes`: size that SQLite may not grow the file beyond. `identity`: of a new one; its own by default.
         """
-        self._most_rows, self._now_s = most_rows, now_s
+        self._most_rows, self.now_s = most_rows, now_s
         self._db = _open(path, most_bytes)
-        self.id = self._fact("outbox_id", secrets.token_hex(8))
+        self.id = self._fact("outbox_id", identity or secrets.token_hex(8))
         self.dropped = int(self._fact("dropped", "0"))
         self._session = int(self._fact("starts", "0")) + 1
         self._set("starts", str(self._session))
@@ -86,9 +105,27 @@ class Outbox:
         if lost:
             self._say_lost(lost, stamp)
 
+    def after(self, seq: int) -> list[Kept]:
+        """All rows with higher numbers that the fleet has not acknowledged."""
+        found = self._db.execute(
+            "SELECT seq, use, wall_ns, mono_ns, boot_id, clock_ok, body FROM rows WHERE seq > ? ORDER BY seq", (seq,)
+        )
+        return [Kept(*row) for row in found]
+
+    def put_back(self, rows: Iterable[Kept]) -> None:
+        """Store rows under the numbers that they had; what is there already is left."""
+        before = self._db.total_changes
+        self._db.executemany(
+            "INSERT OR IGNORE INTO rows (seq, use, wall_ns, mono_ns, boot_id, clock_ok, body)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [msgspec.structs.astuple(row) for row in rows],
+        )
+        self.waiting += self._db.total_changes - before
+        self._db.commit()
+
     def batches(self) -> list[Batch]:
         """What to send now: batches that were not acknowledged in time, then new ones; at most 4 are under way."""
-        now_s, due = self._now_s(), []
+        now_s, due = self.now_s(), []
         for flight in [f for f in self._flights if now_s - f.sent_s >= RESEND_S]:
             if rows := self._rows(flight.first, flight.last):
                 flight.sent_s = now_s
@@ -113,6 +150,10 @@ class Outbox:
     def line_lost(self) -> None:
         """The connection ended: whatever was under way is sent again after the next one."""
         self._flights.clear()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
 
     # --- rows ------------------------------------------------------------------------------------
 

@@ -27,7 +27,8 @@ from edge_agent.records import RECORD_BYTES, Decided, unpack
 from edge_agent.update.inspect_child import Inspection
 from edge_agent.update.journal import Entry
 from edge_agent.uplink.line import Connected, Disconnected, FleetLine, Heard, Unreadable
-from edge_agent.uplink.outbox import Outbox, Stamp
+from edge_agent.uplink.outbox import Stamp
+from edge_agent.uplink.outboxes import Outboxes
 from edge_agent.uplink.place import open_outbox
 from edge_agent.uplink.seat import SupervisorSeat
 from edge_agent.uplink.spec import UplinkSpec, UplinkStatus, status_path
@@ -62,12 +63,10 @@ class Uplink:
             on_notice=lambda notice: self._event(notice.kind, notice.text, self._seat.version()),
         )
         self._told: SimpleQueue[Entry | Inspection] = SimpleQueue()
-        self._outbox: Outbox | None = None
+        self._outbox: Outboxes | None = None
         self._line: FleetLine | None = None
         if self._enrolment is not None:
-            self._outbox, starts = open_outbox(
-                Path(spec.state_dir), most_rows=spec.outbox_rows, in_memory=spec.outbox_in_memory
-            )
+            self._outbox, starts = open_outbox(Path(spec.state_dir), most_rows=spec.outbox_rows, keeping=spec.outbox)
             self._line = FleetLine(self._enrolment, boot_id=self._boot_id, starts=starts, wake=self._wake)
         self._updates = Updates(spec, self._enrolment, self._line, seat=self._seat, tell=self._tell)
         self._known: dict[int, Inspection] = {}
@@ -92,6 +91,8 @@ class Uplink:
             if now_s >= due_s:
                 self._close_window(now_s - due_s + self._spec.window_s)
                 due_s = now_s + self._spec.window_s
+        if self._outbox is not None:
+            self._outbox.spill()
         if self._line is not None:
             self._line.close()
 

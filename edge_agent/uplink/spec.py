@@ -12,6 +12,8 @@ from typing import Literal
 import msgspec
 
 Transport = Literal["auto", "http", "mqtt"]
+Keeping = Literal["spill", "disk", "memory"]
+"""Where telemetry waits for the fleet."""
 
 
 class UplinkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,8 +62,8 @@ class UplinkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     block_kib: int = 2048
     """A download that is cut off fetches at most this much again."""
     read_timeout_s: float = 20.0
-    outbox_in_memory: bool = False
-    """It lies on tmpfs: no write to flash for telemetry, and none of it survives the agent's end."""
+    outbox: Keeping = "spill"
+    """spill: in memory, and on the disk what waits for long; disk: every row at once; memory: never on the disk."""
     outbox_rows: int = 200_000
     """Rows kept while the fleet is away; about 1 KB each."""
 

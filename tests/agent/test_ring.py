@@ -42,7 +42,7 @@ def memory(ring: int) -> RingMemory:
 def write(writer: RingWriter, frame: int) -> int:
     pixels = writer.begin((8, 8, 3))
     assert pixels is not None
-    pixels[...] = frame
+    pixels[...] = frame % 256
     return writer.commit(frame, frame * 1000)
 
 

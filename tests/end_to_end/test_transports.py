@@ -20,7 +20,7 @@ def shut_http(enrol: Path) -> None:
 
 def rows(fleet: Any) -> tuple[int, int]:
     """Rows of telemetry that the device has made, and those that the fleet has not acknowledged yet."""
-    outbox = sqlite3.connect(fleet.state_dir(CAR) / "outbox.sqlite")
+    outbox = sqlite3.connect(fleet.state_dir(CAR) / "run" / "outbox.sqlite")
     made = outbox.execute("SELECT seq FROM sqlite_sequence").fetchone()[0]
     return made, outbox.execute("SELECT count(*) FROM rows").fetchone()[0]
 

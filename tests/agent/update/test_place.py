@@ -5,32 +5,53 @@ from pathlib import Path
 
 from edge.messages import EventRow
 from edge_agent.uplink.outbox import Stamp
+from edge_agent.uplink.outboxes import Outboxes
 from edge_agent.uplink.place import open_outbox
 
 STAMP = Stamp(wall_ns=1, mono_ns=2, boot_id="boot", clock_ok=True)
 
 
+def sent(outboxes: Outboxes) -> list[tuple[str, int]]:
+    """Identity and number of every row that goes out on a new connection."""
+    outboxes.line_lost()
+    return [(batch.outbox_id, row.seq) for batch in outboxes.batches() for row in batch.rows]
+
+
 def test_on_disk_everything_stays(tmp_path: Path) -> None:
-    first, starts = open_outbox(tmp_path, most_rows=10, in_memory=False)
+    first, starts = open_outbox(tmp_path, most_rows=10, keeping="disk")
     first.put([EventRow(kind="test", text="one")], STAMP)
-    second, again = open_outbox(tmp_path, most_rows=10, in_memory=False)
-    assert (second.id, second.waiting) == (first.id, 1)
+    second, again = open_outbox(tmp_path, most_rows=10, keeping="disk")
+    assert (sent(second), second.waiting) == (sent(first), 1)
     assert (starts, again) == (1, 2)
 
 
 def test_in_memory_rows_outlive_the_process_but_not_the_agent_and_starts_go_on(tmp_path: Path) -> None:
-    first, starts = open_outbox(tmp_path, most_rows=10, in_memory=True)
+    first, starts = open_outbox(tmp_path, most_rows=10, keeping="memory")
     first.put([EventRow(kind="test", text="one")], STAMP)
-    second, again = open_outbox(tmp_path, most_rows=10, in_memory=True)
-    assert (second.id, second.waiting) == (first.id, 1)
+    second, again = open_outbox(tmp_path, most_rows=10, keeping="memory")
+    assert (sent(second), second.waiting) == (sent(first), 1)
     shutil.rmtree(tmp_path / "run")  # as the end of the agent, or a reboot
-    third, after = open_outbox(tmp_path, most_rows=10, in_memory=True)
-    assert third.id != first.id
-    assert third.waiting == 0
+    third, after = open_outbox(tmp_path, most_rows=10, keeping="memory")
+    third.put([EventRow(kind="test", text="two")], STAMP)
+    assert {identity for identity, _ in sent(third)}.isdisjoint({identity for identity, _ in sent(first)})
+    assert third.waiting == 1
     assert (starts, again, after) == (1, 2, 3)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["run", "starts"]
 
 
 def test_a_count_of_starts_that_cannot_be_read_begins_again(tmp_path: Path) -> None:
     (tmp_path / "starts").write_text("\0")
-    assert open_outbox(tmp_path, most_rows=10, in_memory=True)[1] == 1
+    assert open_outbox(tmp_path, most_rows=10, keeping="memory")[1] == 1
+
+
+def test_what_was_kept_on_disk_is_taken_along_and_starts_go_on(tmp_path: Path) -> None:
+    disk, _ = open_outbox(tmp_path, most_rows=10, keeping="disk")
+    disk.put([EventRow(kind="test", text="one")], STAMP)
+    before = sent(disk)
+    spilling, starts = open_outbox(tmp_path, most_rows=10, keeping="spill")
+    assert sent(spilling) == before
+    assert starts == 2
+    assert not list(tmp_path.glob("outbox.sqlite*"))
+    back, after = open_outbox(tmp_path, most_rows=10, keeping="disk")
+    assert sent(back) == before
+    assert after == 3

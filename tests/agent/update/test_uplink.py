@@ -448,9 +448,8 @@ def test_no_row_is_lost_when_the_broker_and_the_uplink_are_killed(
 
 
 def rows_left(supervisor: Supervisor) -> int:
-    return int(
-        sqlite3.connect(supervisor.state_dir / "outbox.sqlite").execute("SELECT count(*) FROM rows").fetchone()[0]
-    )
+    outbox = sqlite3.connect(supervisor.state_dir / "run" / "outbox.sqlite")
+    return int(outbox.execute("SELECT count(*) FROM rows").fetchone()[0])
 
 
 def test_presence_tells_a_late_will_from_a_new_session(supervisor: Supervisor, fleet: Fleet) -> None:
@@ -485,7 +484,7 @@ def test_without_a_fleet_the_uplink_only_keeps_its_status(tmp_path: Path) -> Non
     supervisor = Supervisor(tmp_path, window_s=0.2)
     status = until(supervisor.status)
     assert (status.fleet, status.connected, status.outbox_rows, status.state) == ("", False, 0, "IDLE")
-    assert not (supervisor.state_dir / "outbox.sqlite").exists()
+    assert not (supervisor.state_dir / "run" / "outbox.sqlite").exists()
     supervisor.line.shutdown(socket.SHUT_RDWR)  # the supervisor is gone
     assert supervisor.process.wait(30) == 0
     supervisor.end()
