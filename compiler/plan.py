@@ -109,7 +109,8 @@ def plans(kind: Kind, target: Target, effort: Effort, *, stateful: bool = False)
     steps = [_quick, _normal, _thorough][: get_args(Effort).index(effort) + 1]
     wanted = chain.from_iterable(step(runtime, target) for step in steps for runtime in runtimes)
     known = dict.fromkeys(plan for plan in wanted if plan.precision in target.dtypes)
-    return tuple(_with_state(plan) if stateful else plan for plan in known)
+    in_float = stateful and target.npu_compiler is None  # what is float leaves the NPU at every step
+    return tuple(_with_state(plan) if in_float else plan for plan in known)
 
 
 def _with_state(plan: Plan) -> Plan:

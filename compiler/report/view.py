@@ -197,7 +197,7 @@ def view_of(compiled: Compiled) -> View:
         intervals=charts.intervals(shown, float(manifest.provenance.recipe["max_drop"])),
         confusion=charts.confusion(_confusion(compiled), compiled.report_part.classes),
         by_class=charts.by_class(_by_class(compiled)),
-        confusion_note=f"{quality.samples} samples of the report part, decided by the compiled model.",
+        confusion_note=f"{_counted(compiled)} of the report part, decided by the compiled model.",
         flips=_flips(compiled),
         decides=manifest.task != "regress",
         flips_total=int((compiled.reference.predicted != compiled.judged.scores.predicted).sum()),
@@ -359,6 +359,14 @@ def _parts(compiled: Compiled) -> list[Part]:
 
 def _what(manifest: Manifest) -> str:
     return f"{len(manifest.labels)} classes" if manifest.task == "classify" else manifest.task
+
+
+def _counted(compiled: Compiled) -> str:
+    """What a matrix of decisions counts."""
+    samples = compiled.report_part
+    if samples.judged == 1:
+        return f"{len(samples)} samples"
+    return f"{samples.judged} steps of each of the {len(samples)} sequences"
 
 
 def _confusion(compiled: Compiled) -> "charts.Counts":

@@ -141,6 +141,19 @@ def test_step_by_step_is_the_unrolled_network(networks: Path, name: str, words: 
     session.close()
 
 
+def test_an_exported_program_names_its_states_as_forward_does(networks: Path, tmp_path: Path) -> None:
+    import torch
+
+    network = load_model(f"{networks}:gru", parse_states(["h=1"])).payload
+    torch.export.save(torch.export.export(network, (torch.ones(1, 1, 3), torch.ones(1, 1, 8))), tmp_path / "gru.pt2")
+    model = load_model(str(tmp_path / "gru.pt2"), parse_states(["h=1"]))
+    assert (model.input_shape, model.state) == ((1, 1, 3), ((1, 1, 8),))
+    x = np.random.default_rng(2).normal(0, 1, (5, 1, 3)).astype(np.float32)
+    with torch.inference_mode():
+        expected = network.head(network.layer(torch.from_numpy(x[:, 0][None]))[0][0]).numpy()
+    assert np.abs(np.stack(list(model.unroll(x))) - expected).max() < 1e-5
+
+
 def test_an_onnx_file_is_brought_into_the_one_order(gatherer: Path) -> None:
     model = load_model(str(gatherer), GATHERER)
     assert (model.input_shape, model.state, model.outputs) == ((1, 2), ((1, 2),), 2)

@@ -1,7 +1,7 @@
 """Trains the benchmark's own networks once: `python tests/bench/zoo/train.py [NAME ...]` into `.cache/zoo`.
 
 Each leaves NAME.pt (weights) and NAME.npz (held-out x, y, in the network's own shape). Nothing of it is committed.
-The functions `mobilenet_v2`, `keyword`, `imbalanced`, `gru`, `transformer` and `autoencoder` are what
+The functions `mobilenet_v2`, `keyword`, `imbalanced`, `gru`, `gru_steps`, `transformer` and `autoencoder` are what
 `edge compile tests/bench/zoo/train.py:NAME` takes.
 """
 
@@ -138,6 +138,14 @@ def imbalanced() -> tuple[nn.Module, torch.Tensor]:
 def gru() -> tuple[nn.Module, torch.Tensor]:
     """GRU over the frames."""
     return load("gru")
+
+
+def gru_steps() -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor]]:
+    """The same GRU step by step (`--state h=1`); judged on the data of `gru`, by the last step."""
+    network, _ = load("gru")
+    assert isinstance(network, networks.GruNet)
+    steps = networks.GruSteps(network)
+    return steps.eval(), (torch.zeros(1, data.FEATURES), torch.zeros(1, network.gru.hidden_size))
 
 
 def transformer() -> tuple[nn.Module, torch.Tensor]:
