@@ -6,7 +6,7 @@ from compiler.placement.vela import find_vela
 from compiler.split import LEAST_REPORT, Split, needed_samples
 from compiler.subject import Subject
 from edge.errors import BadDataError, BadModelError, TargetUnsupportedError
-from edge.manifest import ImageInput, SeriesInput, TaskName
+from edge.manifest import AudioInput, ImageInput, SeriesInput, TaskName
 from edge.target import Target, load_target
 
 FEW_REPORT = 300
@@ -68,6 +68,8 @@ def judge_reference(reference: Scores, subject: Subject) -> tuple[str, ...]:
         suspects = f"input contract (colour {contract.colour}, scale {contract.scale:g}, mean, std, resize)"
     elif isinstance(contract, SeriesInput):
         suspects = "input contract (columns, window, layout, mean, std)"
+    elif isinstance(contract, AudioInput):
+        suspects = "input contract (power, log, level, triangles, f_min, f_max, mean, std: are they as in training?)"
     else:
         suspects = "input contract (the samples are taken as they are: are they scaled as in training?)"
     return (

@@ -52,8 +52,8 @@ def compile_command(
     target
         Kind of device; `edge targets` lists them. Needed but with --recipe.
     data
-        Labelled samples: a folder of class folders, an .npz (x, y) or a .csv. A fifth calibrates, a fifth chooses,
-        the rest proves.
+        Labelled samples: a folder of class folders (pictures or .wav), an .npz (x, y) or a .csv. A fifth calibrates,
+        a fifth chooses, the rest proves.
     recipe
         The report.json of an earlier compile: makes the same bundle of the same model and data again, byte for byte.
         It says all but --data, --output, --calibration and the cache.

@@ -12,14 +12,23 @@ import msgspec
 
 from compiler.dataset import Data
 from compiler.load.source import SourceModel
+from compiler.sound_contract import ADVICE_ON_SOUND, SOUND_EXAMPLE, sound_layouts
 from edge.errors import BadDataError, BadInputContractError, FileMissingError
-from edge.manifest import ImageInput, InputContract, SeriesInput, TaskName, TensorInput
+from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, TaskName, TensorInput
+from edge.preprocess import channels, contract_shape
+from edge.sound import check_sound
 
-Made = TypeVar("Made", ImageInput, SeriesInput)
+Made = TypeVar("Made", ImageInput, SeriesInput, AudioInput)
 Fields = dict[str, Any]  # the content of a TOML file: its types are checked by msgspec below
 
-KINDS: Mapping[str, type[InputContract]] = {"image": ImageInput, "series": SeriesInput, "tensor": TensorInput}
-OWN_KEYS = {"image": {"width", "height", "colour", "resize", "scale"}, "series": {"window", "stride", "columns"}}
+KINDS: Mapping[str, type[InputContract]] = {
+    "image": ImageInput, "series": SeriesInput, "audio": AudioInput, "tensor": TensorInput,
+}  # fmt: skip
+OWN_KEYS = {
+    "image": {"width", "height", "colour", "resize", "scale"},
+    "audio": {"sample_rate", "win_length", "hop_length", "n_fft", "n_mels", "n_mfcc", "f_min", "f_max"},
+    "series": {"window", "stride", "columns"},
+}
 TASKS = get_args(TaskName)
 KEYS = {"kind", "labels", "task", *(field for kind in KINDS.values() for field in kind.__struct_fields__)}
 ADVICE = {
@@ -29,8 +38,9 @@ ADVICE = {
     "scale": "input = (pixel * scale - mean) / std with pixel 0..255; this one gives 0..1",
     "mean": "one number, or one for each channel or column",
     "std": "one number, or one for each channel or column",
-    "window": "rows in one input",
-    "stride": "rows between two inputs",
+    "window": "rows (of sound: frames) in one input",
+    "stride": "rows (of sound: frames) between two inputs",
+    **ADVICE_ON_SOUND,
     "columns": "names of the columns, in the order of the model's input",
 }
 
@@ -68,6 +78,8 @@ def resolve_contract(model: SourceModel, data: Data, input_file: Path | None, be
         contract = _image(given, model, data)
     elif kind == "series":
         contract = _series(given, model, data)
+    elif kind == "audio":
+        contract = _audio(given, model, data)
     else:
         contract = _tensor(model, data)
     origin = "shape of model and data" if file is None else f"{file.name} and the model's shape"
@@ -135,8 +147,8 @@ def _kind(given: Fields, model: SourceModel, data: Data) -> str:
     for kind, keys in OWN_KEYS.items():
         if keys & given.keys():
             return kind
-    if data.kind == "pictures":
-        return "image"
+    if data.kind in ("pictures", "sound"):
+        return "image" if data.kind == "pictures" else "audio"
     return "series" if data.kind == "rows" and (len(model.input_shape) == 3 or model.state) else "tensor"
 
 
@@ -147,7 +159,7 @@ def _tensor(model: SourceModel, data: Data) -> TensorInput:
     wanted = model.input_shape[1:]
     if data.steps and wanted[0] == 1 and len(wanted) > 1 and data.shape == wanted[1:]:
         return TensorInput(shape=model.input_shape)  # a step of a layer that takes sequences: [1, 1, features]
-    if data.kind == "pictures" or data.shape != wanted:
+    if data.kind in ("pictures", "sound") or data.shape != wanted:
         raise _unfit(model, data)
     return TensorInput(shape=model.input_shape)
 
@@ -173,7 +185,7 @@ def _image(given: Fields, model: SourceModel, data: Data) -> ImageInput:
         raise BadDataError(
             f"the data are pictures, but the model's input is {_times(shape)}", remedy="give --data as .npz or .csv"
         )
-    if data.kind == "rows" or (data.kind == "arrays" and len(data.shape) not in (2, 3)):
+    if data.kind in ("rows", "sound") or (data.kind == "arrays" and len(data.shape) not in (2, 3)):
         raise _unfit(model, data)
     layout = given.get("layout", model.layout)
     height, width, channels = (shape[2], shape[3], shape[1]) if layout == "NCHW" else (shape[1], shape[2], shape[3])
@@ -211,7 +223,7 @@ def _image_example(channels: int) -> Fields:
 
 def _series(given: Fields, model: SourceModel, data: Data) -> SeriesInput:
     shape = model.input_shape
-    if data.kind == "pictures" or len(shape) not in (2, 3):
+    if data.kind in ("pictures", "sound") or len(shape) not in (2, 3):
         raise _unfit(model, data)
     columns = given.get("columns", list(data.columns))
     if not isinstance(columns, list):
@@ -252,7 +264,38 @@ def _unfit_series(contract: SeriesInput, model: SourceModel) -> BadInputContract
     )
 
 
-# ---- both
+# ---- sound
+
+
+def _audio(given: Fields, model: SourceModel, data: Data) -> AudioInput:
+    if data.kind in ("pictures", "rows"):
+        raise _unfit(model, data)
+    known: Fields = {}
+    if data.sample_rate and "sample_rate" not in given:
+        known["sample_rate"] = data.sample_rate
+    values = given.get("n_mfcc") or given.get("n_mels")
+    layouts = sound_layouts(model.input_shape, values) if isinstance(values, int) else {}
+    if len(layouts) == 1:
+        known["layout"] = next(iter(layouts))
+    layout = given.get("layout", known.get("layout"))
+    if layout in layouts:
+        known["window"] = layouts[layout]
+    needs = set(SOUND_EXAMPLE) - (set() if given.get("n_mfcc") != 0 else {"dct_norm"}) | {"layout", "window", "stride"}
+    if not {"mean", "std"} & given.keys():
+        needs |= {"mean", "std"}
+    example = {**SOUND_EXAMPLE, "layout": "NTC", "window": 49, "stride": 10, "mean": [0.0], "std": [1.0]}
+    contract = _build(AudioInput, model, given, known, needs=needs, example=example)
+    check_sound(contract)
+    if contract_shape(contract) != model.input_shape[1:]:
+        raise BadInputContractError(
+            f"the audio contract makes {_times(contract_shape(contract))}, the model wants "
+            f"{_times(model.input_shape[1:])}",
+            remedy="correct `layout`, `window`, `n_mfcc` or `n_mels`",
+        )
+    return contract
+
+
+# ---- all
 
 
 def _build(
@@ -286,8 +329,8 @@ def _build(
     return contract
 
 
-def _check_normalization(contract: ImageInput | SeriesInput) -> None:
-    wide = len(contract.columns) if isinstance(contract, SeriesInput) else 1 if contract.colour == "GRAY" else 3
+def _check_normalization(contract: ImageInput | SeriesInput | AudioInput) -> None:
+    wide = channels(contract)
     for name, values in (("mean", contract.mean), ("std", contract.std)):
         if len(values) not in (1, wide):
             raise BadInputContractError(f"{name!r} has {len(values)} numbers", remedy=f"one number, or {wide}")

@@ -1,4 +1,4 @@
-"""Labelled samples: every one gets its class, series are cut into windows, arrays may become pictures."""
+"""Labelled samples: every one gets its class, series and sound are cut into windows, arrays may become pictures."""
 
 import difflib
 import hashlib
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import BadDataError
-from edge.manifest import ImageInput, InputContract, SeriesInput, TaskName, TensorInput
+from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, TaskName, TensorInput
 
 BLOCK_WINDOWS = 10
 """Windows may share rows, so blocks of this many windows' rows are split, each as a whole."""
@@ -21,13 +21,13 @@ SEQUENCE_STEPS = 64
 
 ANOMALY_CLASSES = ("normal", "anomaly")
 
-Kind = Literal["pictures", "arrays", "rows"]
+Kind = Literal["pictures", "arrays", "rows", "sound"]
 Array = NDArray[Any]  # uint8 pictures or float32 values: the contract says which
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Data:
-    """Samples as they lie on the disk: `read(i)` gives a BGR picture or float values, `tags[i]` its label."""
+    """Samples as on the disk: `read(i)` gives a BGR picture, float values or int16 sound, `tags[i]` its label."""
 
     path: Path
     kind: Kind
@@ -48,6 +48,10 @@ class Data:
 
     A sequence has one label (or numbers) for its last step, or one for every step: `tags` or `targets` are so many.
     """
+    sample_rate: int = 0
+    """Of sound, in Hz."""
+    lengths: tuple[int, ...] = ()
+    """Of sound: how many samples each clip has."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +127,7 @@ def arrange(
 
     Args:
         data: as opened.
-        contract: decides whether rows become windows and arrays become pictures.
+        contract: decides whether rows become windows, arrays pictures, and sound or arrays features.
         labels: class names in the order of the model's outputs; empty: sorted names, or numbers.
         outputs: scores that the model gives.
         task: anomaly knows two classes, normal and anomaly; regress has numbers instead.
@@ -136,6 +140,10 @@ def arrange(
         data = _cut_windows(data, contract, SEQUENCE_STEPS if stateful else 0)
     elif isinstance(contract, ImageInput) and data.kind == "arrays":
         data = _as_pictures(data)
+    elif isinstance(contract, AudioInput):
+        from compiler.sound import cut_sound, take_features
+
+        data = cut_sound(data, contract) if data.kind == "sound" else take_features(data, contract)
     elif isinstance(contract, TensorInput):
         data = replace(data, read=partial(_as_float, data.read))
     if task == "regress":

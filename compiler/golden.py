@@ -16,7 +16,7 @@ from compiler.subject import Subject
 from edge.arrays import pack_arrays
 from edge.bundle import LIMITS, Baseline, Golden
 from edge.errors import BadModelError
-from edge.manifest import ImageInput, InputContract, SeriesInput, Tolerance, Variant
+from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, Tolerance, Variant
 from edge.runtimes import Session, run_float
 from edge.statistics import SCORE_EDGES, count, quantile_edges, softmax_top1
 
@@ -200,6 +200,8 @@ def channel_axis(contract: InputContract, layout: str | None) -> int:
         return 0 if contract.layout == "NCHW" else -1
     if isinstance(contract, SeriesInput):
         return 0 if contract.layout == "NCT" else -1
+    if isinstance(contract, AudioInput):
+        return {"NCT": 0, "NTC1": 1, "N1CT": 1}.get(contract.layout, -1)
     return 0 if layout == "NCHW" else -1
 
 

@@ -1,4 +1,4 @@
-"""Reads labelled samples: a folder of class folders, an .npz (x, y) or a .csv with a label column.
+"""Reads labelled samples: a folder of class folders (pictures or sound), an .npz (x, y) or a .csv with a label column.
 
 Pictures are hashed at once, which reads every file, and decoded when asked for.
 """
@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.dataset import Array, Data, short
+from compiler.read_sound import open_sound, sound_files
 from edge.errors import BadDataError, FileMissingError
 from edge.manifest import TaskName
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 CACHE_BYTES = 256 * 2**20
-LAYOUTS = "a folder with one folder of pictures per class, an .npz with x and y, or a .csv with a label column"
+LAYOUTS = (
+    "a folder with one folder of pictures or .wav files per class, an .npz with x and y, or a .csv with a label column"
+)
 
 
 def open_data(path: Path, *, label_column: str = "label", task: TaskName = "classify", stateful: bool = False) -> Data:
@@ -56,15 +59,18 @@ def _open_folder(path: Path) -> Data:
     folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
         raise BadDataError(
-            f"{path} holds no class folders", remedy="put the pictures of each class into a folder named after it"
+            f"{path} holds no class folders",
+            remedy="put the pictures or sounds of each class into a folder named after it",
         )
+    if any(sound_files(folder) for folder in folders):
+        return open_sound(path, folders)
     files: list[Path] = []
     for folder in folders:
         pictures = sorted(file for file in folder.iterdir() if file.suffix.lower() in PICTURES and file.is_file())
         if not pictures:
             raise BadDataError(
                 f"class folder {folder.name!r} in {path} holds no pictures",
-                remedy=f"put {', '.join(PICTURES[:4])} files into it, or remove it",
+                remedy=f"put {', '.join(PICTURES[:4])} files (or .wav files into all) into it, or remove it",
             )
         files += pictures
     digests = tuple(hashlib.sha256(file.read_bytes()).digest() for file in files)

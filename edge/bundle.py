@@ -22,7 +22,7 @@ from edge import archive
 from edge.arrays import pack_arrays, unpack_arrays
 from edge.bundle_rules import check_arrays, check_manifest
 from edge.errors import BadBundleError, DiskFullError, FileMissingError
-from edge.manifest import STATEFUL_FORMAT, ImageInput, Manifest, Quality, SeriesInput, Variant
+from edge.manifest import STATEFUL_FORMAT, AudioInput, ImageInput, Manifest, Quality, SeriesInput, Variant
 
 KIB, MIB = 1024, 1024 * 1024
 MANIFEST, GOLDEN, BASELINE = "manifest.json", "golden.npz", "baseline.npz"
@@ -217,6 +217,9 @@ def _input(manifest: Manifest) -> str:
             return f"picture {w} x {h}, {colour}, {layout}, {resize}"
         case SeriesInput(window=window, stride=stride, columns=columns, layout=layout):
             return f"{window} rows of {', '.join(columns)}, every {stride} rows, {layout}"
+        case AudioInput(sample_rate=rate, window=window, stride=stride, n_mels=mels, n_mfcc=mfcc, layout=layout):
+            values = f"{mfcc} MFCC of {mels} mel" if mfcc else f"{mels} log-mel"
+            return f"sound at {rate} Hz, {window} frames of {values}, every {stride} frames, {layout}"
         case other:
             return f"tensor {' x '.join(map(str, other.shape))}"
 

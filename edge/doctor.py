@@ -48,7 +48,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def examine() -> Report:
     """Look at everything; takes a few seconds."""
-    findings = (*python(), *runtimes(), *extras(), *brokers(), *clock(), *name_clashes(), *shared_memory())
+    findings = (*python(), *runtimes(), *extras(), *brokers(), *sound(), *clock(), *name_clashes(), *shared_memory())
     return Report(healthy=not any(f.state == "broken" for f in findings), findings=findings)
 
 
@@ -137,6 +137,16 @@ def brokers() -> Iterator[Finding]:
     elif not path:
         do = f"pip install '{DISTRIBUTION}[fleet]'"
         yield Finding(about="broker", name="amqtt", state="note", says="not installed", do=do)
+
+
+def sound() -> Iterator[Finding]:
+    """What the source `microphone` starts."""
+    path = shutil.which("arecord")
+    if path:
+        yield Finding(about="sound", name="arecord", state="ok", says=f"{path}, for the source `microphone`")
+    else:
+        do = "apt install alsa-utils (only on a device that listens)"
+        yield Finding(about="sound", name="arecord", state="note", says="not installed", do=do)
 
 
 def clock(now_s: float | None = None) -> Iterator[Finding]:

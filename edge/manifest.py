@@ -90,13 +90,68 @@ class SeriesInput(Record, frozen=True, kw_only=True, tag_field="kind", tag="seri
     std: tuple[float, ...] = (1.0,)
 
 
+class AudioInput(Record, frozen=True, kw_only=True, tag_field="kind", tag="audio"):
+    """How sound becomes the model's input: frames, spectrum, mel, logarithm, perhaps DCT, then (value - mean) / std.
+
+    `edge.sound` is the arithmetic. Nothing is random (no dither), nothing is padded: frame i is the samples from
+    i * hop_length to i * hop_length + win_length. Names as in torchaudio's MelSpectrogram and MFCC.
+    """
+
+    sample_rate: Annotated[int, msgspec.Meta(ge=1000, le=192_000)]
+    """In Hz; one channel of samples from -1 to 1."""
+    window: Size
+    """Frames in one input."""
+    stride: Size
+    """Frames between two inputs."""
+    win_length: Size
+    """Samples of a frame."""
+    hop_length: Size
+    """Samples between two frames; at most `win_length`."""
+    n_fft: Size
+    """At least `win_length`: a frame is filled with zeros at its end."""
+    n_mels: Annotated[int, msgspec.Meta(ge=1, le=512)]
+    n_mfcc: Annotated[int, msgspec.Meta(ge=0, le=512)] = 0
+    """The first so many coefficients of the DCT; 0: the logarithms themselves (log-mel)."""
+    f_min: float = 0.0
+    f_max: float
+    """Edges of the mel filters, in Hz."""
+    window_fn: Literal["hann", "hamming", "ones"] = "hann"
+    """The periodic ones."""
+    preemphasis: float = 0.0
+    """a in x[t] - a * x[t - 1], within a frame, whose first sample is taken to have followed itself."""
+    power: Literal[1, 2] = 2
+    """1: magnitude, 2: power of the spectrum."""
+    mel_scale: Literal["htk", "slaney"] = "htk"
+    triangles: Literal["mel", "hz"] = "hz"
+    """On which axis the sides of the filters are straight: mel (TensorFlow, Kaldi) or hz (torchaudio, librosa)."""
+    norm: Literal["none", "slaney"] = "none"
+    """slaney: each filter divided by half its width in Hz."""
+    level: Literal["none", "max", "absmax"] = "none"
+    """Sound is divided by the largest sample of the window (`max`: with its sign), as far as it is positive."""
+    log: Literal["ln", "log10", "db"] = "ln"
+    """db: 10 * log10."""
+    log_offset: float = 1e-6
+    """Added before the logarithm."""
+    log_floor: float = 0.0
+    """Smaller sums count as this, before the logarithm."""
+    top_db: float = 0.0
+    """Of `db`: what lies further below the loudest value of the window counts as this far below it; 0: no limit."""
+    dct_norm: Literal["ortho", "htk"] = "ortho"
+    """htk: every coefficient times sqrt(2 / n_mels), the first one, too."""
+    layout: Literal["NTC", "NCT", "NF", "NTC1", "N1TC", "N1CT"] = "NTC"
+    """T frames, C values of a frame."""
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    """One number, or one for each value of a frame."""
+
+
 class TensorInput(Record, frozen=True, kw_only=True, tag_field="kind", tag="tensor"):
     """The data already has the model's shape and scale (features made elsewhere)."""
 
     shape: tuple[Size, ...]
 
 
-InputContract = ImageInput | SeriesInput | TensorInput
+InputContract = ImageInput | SeriesInput | AudioInput | TensorInput
 
 
 class Quality(Record, frozen=True, kw_only=True):

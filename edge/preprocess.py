@@ -2,15 +2,17 @@
 
 Pictures come in as OpenCV delivers them: uint8, H x W x 3 in BGR order, or H x W (x 1) in grey.
 real = pixel * (scale / std) + (-mean / std), in float32; an integer model gets `quantize(real)`.
+Sound comes in as the samples of one window, or as its features: `edge.windows` makes them while the sound arrives.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import BadDataError, BadInputContractError
-from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput, TensorSpec
+from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, TensorInput, TensorSpec
 from edge.picture import fit, to_channels
 from edge.quantization import DTYPES, quantize
+from edge.sound import Features, check_sound, to_real, values_of, window_samples
 
 Data = NDArray[np.generic]
 Real = NDArray[np.float32]
@@ -31,6 +33,12 @@ def contract_shape(contract: InputContract) -> tuple[int, ...]:
         case SeriesInput(window=rows, layout=layout):
             n = channels(contract)
             return {"NTC": (rows, n), "NCT": (n, rows), "NF": (rows * n,)}[layout]
+        case AudioInput(window=rows, layout=layout):
+            n = channels(contract)
+            return {
+                "NTC": (rows, n), "NCT": (n, rows), "NF": (rows * n,),
+                "NTC1": (rows, n, 1), "N1TC": (1, rows, n), "N1CT": (1, n, rows),
+            }[layout]  # fmt: skip
         case TensorInput(shape=shape):
             return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
 
@@ -42,6 +50,8 @@ def channels(contract: InputContract) -> int:
             return 1 if colour == "GRAY" else 3
         case SeriesInput(columns=columns):
             return len(columns)
+        case AudioInput():
+            return values_of(contract)
         case TensorInput():
             return 1
 
@@ -52,10 +62,12 @@ def check_contract(contract: InputContract, spec: TensorSpec) -> None:
     if made != taken:
         raise BadInputContractError(
             f"the input contract makes {_by(made)}, but the model's input {spec.name!r} takes {_by(taken)}",
-            remedy="correct width, height, colour, layout, window, columns or shape in the input file",
+            remedy="correct width, height, colour, layout, window, columns, n_mfcc, n_mels or shape in the input file",
         )
     if isinstance(contract, TensorInput):
         return
+    if isinstance(contract, AudioInput):
+        check_sound(contract)
     n = channels(contract)
     if len(contract.mean) not in {1, n} or len(contract.std) not in {1, n}:
         raise BadInputContractError(
@@ -67,7 +79,7 @@ def check_contract(contract: InputContract, spec: TensorSpec) -> None:
 
 
 class Preprocessor:
-    """Turns pictures, rows of sensors or tensors into one model's input. Not thread-safe: it owns scratch space."""
+    """Turns pictures, rows, sound or tensors into one model's input. Not thread-safe: it owns scratch space."""
 
     def __init__(self, contract: InputContract, spec: TensorSpec) -> None:
         """Prepare the arithmetic once; raises `BadInputContractError` where contract and model disagree."""
@@ -75,14 +87,16 @@ class Preprocessor:
         self.contract, self.spec = contract, spec
         self._shape = contract_shape(contract)
         self._factor, self._offset = _affine(contract)
-        self._pixels: Pixels = np.empty(self._shape, np.uint8)
+        self._pixels: Pixels = np.empty(self._shape if isinstance(contract, ImageInput) else 0, np.uint8)
+        self._features = Features(contract) if isinstance(contract, AudioInput) else None
         self._channels_last = isinstance(contract, ImageInput) and contract.layout == "NHWC"
         self._codes, self._shift = self._tabulate()
 
     def into(self, data: Data, out: Data) -> None:
         """Write one sample to `out`: the model's own dtype and shape, its leading 1 or not.
 
-        `data`: a picture (see above); or `window` rows of float columns; or a tensor of the model's shape.
+        `data`: a picture (see above); or `window` rows of float columns; or one window's samples of sound, float from
+        -1 to 1 or int16, or its features [window, values]; or a tensor of the model's shape.
         `out`: usually `session.input_buffer()`. Raises `BadDataError` if `data` does not fit or holds NaN or infinity.
         """
         target = out.reshape(self._shape)  # a view: input buffers are contiguous
@@ -105,6 +119,9 @@ class Preprocessor:
                 rows = _finite(data, (window, len(columns)), "rows x columns")
                 scaled = rows * self._factor + self._offset
                 out[...] = (scaled.T if layout == "NCT" else scaled).reshape(self._shape)
+            case AudioInput(layout=layout):
+                scaled = self._sound(data) * self._factor + self._offset
+                out[...] = (scaled.T if layout in {"NCT", "N1CT"} else scaled).reshape(self._shape)
             case TensorInput():
                 out[...] = _finite(data, self._shape, "the model's shape")
         return out
@@ -123,6 +140,16 @@ class Preprocessor:
             )
         fitted = fit(data.view(np.uint8), self.contract.width, self.contract.height, self.contract.resize)
         return to_channels(fitted, self.contract.colour, self.contract.layout, self._pixels)
+
+    def _sound(self, data: Data) -> Real:
+        """Features of one window, made of its samples unless they are made already."""
+        assert isinstance(self.contract, AudioInput)  # noqa: S101 - narrows the type
+        assert self._features is not None  # noqa: S101 - narrows the type
+        shape = (self.contract.window, values_of(self.contract))
+        if data.shape == shape:
+            return _finite(data, shape, "frames x values")
+        sound = _finite(data.reshape(-1), (window_samples(self.contract),), "the samples of one window")
+        return self._features.of(to_real(data) if data.dtype == np.int16 else sound)
 
     def _apply(self, pixels: Pixels, out: Data) -> None:
         """Pixel to real value, in float32: first the product, then the sum, so that every path rounds alike."""
@@ -167,7 +194,7 @@ def _translate(pixels: Pixels, table: Data) -> Data:
     return np.frombuffer(codes, table.dtype).reshape(pixels.shape)
 
 
-def _per_channel(contract: ImageInput | SeriesInput) -> tuple[Real, Real]:
+def _per_channel(contract: ImageInput | SeriesInput | AudioInput) -> tuple[Real, Real]:
     """Factor and offset in float32, one for each channel, or one for all."""
     mean, std = np.asarray(contract.mean, np.float64), np.asarray(contract.std, np.float64)
     scale = contract.scale if isinstance(contract, ImageInput) else 1.0
@@ -180,7 +207,7 @@ def _affine(contract: InputContract) -> tuple[Real, Real]:
     if isinstance(contract, TensorInput):
         return np.ones(1, np.float32), np.zeros(1, np.float32)
     factor, offset = _per_channel(contract)
-    if factor.size == 1 or isinstance(contract, SeriesInput):
+    if factor.size == 1 or isinstance(contract, SeriesInput | AudioInput):
         return factor, offset
     if contract.layout == "NHWC":
         return np.tile(factor, contract.width), np.tile(offset, contract.width)

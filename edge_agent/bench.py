@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.bundle import Bundle, open_bundle
 from edge.errors import AgentError
-from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput
-from edge.preprocess import contract_shape
+from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, TensorInput
+from edge.preprocess import channels, contract_shape
 from edge.runtimes import Session, open_session
 from edge_agent.channels import make_pipe
 from edge_agent.config import load_config
@@ -117,6 +117,8 @@ def noise(contract: InputContract, count: int = 8) -> NDArray[np.generic]:
             return rng.integers(0, 256, (count, height, width, 3), np.uint8)
         case SeriesInput(window=window, columns=columns):
             shape: tuple[int, ...] = (window, len(columns))
+        case AudioInput(window=window):
+            shape = (window, channels(contract))
         case TensorInput():
             shape = contract_shape(contract)
     return rng.standard_normal((count, *shape), np.float32)

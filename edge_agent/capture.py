@@ -1,7 +1,8 @@
 """The capture process: from a source into the ring, at a fixed rate, every frame stamped when it was captured.
 
 It asks the source for exactly the model's size, and resizes only where the source cannot deliver it, so that the loop
-need not. A source that breaks off is opened again, with growing pauses.
+need not; sound becomes features here, each frame of it once. A source that breaks off is opened again, with growing
+pauses.
 """
 
 import select
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge import picture
 from edge.errors import BadConfigError, SourceError
-from edge.manifest import ImageInput
+from edge.manifest import AudioInput, ImageInput
 from edge.windows import window_of
 from edge_agent import sources
 from edge_agent.backoff import Backoff
@@ -83,6 +84,7 @@ class Camera:
     def __init__(self, source: Source, fps: float) -> None:
         self._source, self._fps = source, fps
         self._open = False
+        self._asked = (1, 1, fps)
         self._backoff = Backoff()
         self._again_s = 0.0
         self.trouble = ""
@@ -99,8 +101,11 @@ class Camera:
         if time.monotonic() < self._again_s:
             return None
         try:
+            if self._open and press.hears and press.ask(self._fps) != self._asked:
+                self.close()  # the model that decides now hears at another rate
             if not self._open:
-                self._source.open(*press.size(), self._fps)
+                self._asked = press.ask(self._fps)
+                self._source.open(*self._asked)
                 self._open = True
             shot = self._source.read(press.frame + 1)
         except SourceError as exc:
@@ -140,15 +145,22 @@ class Press:
     def act(self, order: Act) -> None:
         """From the next frame on another loop decides: this assignment, between two frames, is the switch."""
         if order.contract != self._contract:  # else the window goes on without a gap
-            self._window, self._anew = window_of(order.contract), True
+            self._window, self._anew = window_of(order.contract, before=self._window), True
         self._contract, self._epoch, self._active = order.contract, order.epoch, order.active
 
-    def size(self) -> tuple[int, int]:
-        """Width and height to ask a source for."""
+    @property
+    def hears(self) -> bool:
+        """Whether the deciding model takes sound."""
+        return isinstance(self._contract, AudioInput)
+
+    def ask(self, fps: float) -> tuple[int, int, float]:
+        """Width, height and rate to ask a source for."""
         match self._contract:
             case ImageInput(width=width, height=height):
-                return width, height
-        return 1, 1
+                return width, height, fps
+            case AudioInput(sample_rate=rate):
+                return 1, 1, rate
+        return 1, 1, fps
 
     def publish(self, shot: Picture) -> None:
         """Copy one picture into a free slot and tell every loop; a loop whose pipe is full misses it."""
@@ -173,13 +185,13 @@ class Press:
         """Add rows to the window; publish it whenever the model wants to see it."""
         if self._window is None:
             raise BadConfigError(
-                "the source delivers rows of a series, and the model takes whole samples",
-                remedy="take another source, or a bundle whose input contract is a series",
+                "the source delivers rows of a series or sound, and the model takes whole samples",
+                remedy="take another source, or a bundle whose input contract is a series or audio",
             )
         if rows.gap:
             self.start_anew()
         for window in self._window.push(rows.values):
-            self.publish(Picture(window, rows.captured_ns))
+            self.publish(Picture(window, rows.captured_ns - self._window.late_ns))
 
     def start_anew(self) -> None:
         """The source broke off: what comes next does not join what came before."""

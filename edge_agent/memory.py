@@ -1,6 +1,6 @@
 """When a model with a state begins anew: at a gap, and whenever another loop decided in between."""
 
-from edge.manifest import InputContract, SeriesInput
+from edge.manifest import AudioInput, InputContract, SeriesInput
 from edge.runtimes import Session
 from edge_agent.channels import Publication
 
@@ -33,11 +33,15 @@ def memory_of(session: Session, contract: InputContract, *, max_age_ms: float, p
 
     Args:
         session: the model.
-        contract: a series makes a frame of every `stride` rows.
+        contract: a series makes a frame of every `stride` rows, sound one of every `stride` hops.
         max_age_ms: largest of all actuators: what is older is of use to none.
-        period_ms: between two rows or frames of the source.
+        period_ms: between two rows or pictures of the source.
     """
     if not session.variant.state:
         return None
-    stride = contract.stride if isinstance(contract, SeriesInput) else 1
-    return Memory(session, max(max_age_ms, LATE_PERIODS * stride * period_ms))
+    match contract:
+        case SeriesInput(stride=stride):
+            period_ms *= stride
+        case AudioInput(stride=stride, hop_length=hop, sample_rate=rate):
+            period_ms = 1000 * stride * hop / rate
+    return Memory(session, max(max_age_ms, LATE_PERIODS * period_ms))

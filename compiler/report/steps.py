@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput
+from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, TensorInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,48 @@ def steps(contract: InputContract) -> list[Fact]:
             *_normalization(contract.mean, contract.std),
             Fact("Layout", contract.layout, "N sample, T time, C or F columns"),
         ]
+    if isinstance(contract, AudioInput):
+        return _sound(contract)
     assert isinstance(contract, TensorInput)  # noqa: S101 - narrows the union
     return [
         Fact("Tensor", " × ".join(map(str, contract.shape)), "float32, taken as it is: features are made elsewhere")
     ]
+
+
+def _sound(contract: AudioInput) -> list[Fact]:
+    rate = contract.sample_rate
+    spectrum = "magnitude" if contract.power == 1 else "power"
+    level = {
+        "none": "as recorded",
+        "max": "divided by the largest sample",
+        "absmax": "divided by the largest amplitude",
+    }
+    return [
+        Fact("Sound", f"{rate} Hz", f"one channel, {level[contract.level]}"),
+        Fact(
+            "Frames",
+            f"{contract.window} of {1000 * contract.win_length / rate:g} ms",
+            f"every {1000 * contract.hop_length / rate:g} ms, {contract.window_fn}; "
+            f"a new input every {contract.stride} frames",
+        ),
+        Fact("Spectrum", f"{contract.n_fft} points", f"{spectrum}, pre-emphasis {_number(contract.preemphasis)}"),
+        Fact(
+            "Mel filters",
+            str(contract.n_mels),
+            f"{_number(contract.f_min)} to {_number(contract.f_max)} Hz, {contract.mel_scale}, "
+            f"straight in {contract.triangles}, norm {contract.norm}",
+        ),
+        Fact("Logarithm", contract.log, _of_what(contract)),
+        *([Fact("MFCC", str(contract.n_mfcc), f"DCT-II, {contract.dct_norm}")] if contract.n_mfcc else []),
+        *_normalization(contract.mean, contract.std),
+        Fact("Layout", contract.layout, "N sample, T frames, C values of a frame"),
+    ]
+
+
+def _of_what(contract: AudioInput) -> str:
+    floor = f", at least {_number(contract.log_floor)}" if contract.log_floor else ""
+    below = f"; at most {_number(contract.top_db)} dB below the loudest" if contract.top_db else ""
+    return f"of the value + {_number(contract.log_offset)}{floor}{below}"
 
 
 def _normalization(mean: Sequence[float], std: Sequence[float]) -> list[Fact]:

@@ -20,6 +20,7 @@ ACCESS = {
     "camera": _CAMERA,
     "led": _PINS,
     "servo": _PINS,
+    "microphone": Access(("char-alsa rw",), ("audio",)),
     "picamera": Access(("char-video4linux rw", "char-media rw", "char-dma_heap rw"), ("video",)),
     "pins": _PINS,
     "i2c": Access(("char-i2c rw",), ("i2c",)),

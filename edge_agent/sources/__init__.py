@@ -1,4 +1,4 @@
-"""Where pictures come from. One file and one line in `KINDS` for each kind."""
+"""Where pictures, rows and sound come from. One file and one line in `KINDS` for each kind."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ KINDS = {
     "frames": "edge_agent.sources.frames:Frames",
     "csv": "edge_agent.sources.csv:Csv",
     "series": "edge_agent.sources.series:Series",
+    "microphone": "edge_agent.sources.microphone:Microphone",
+    "wav": "edge_agent.sources.wav:Wav",
     "synthetic": "edge_agent.sources.synthetic:Synthetic",
 }
 GROUP = "edgewright.sources"
@@ -36,10 +38,10 @@ class Picture(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows of a series, as a source of sensors delivers them; capture cuts them into the model's windows."""
+    """Rows of a series or samples of sound, as a source delivers them; capture cuts them into the model's windows."""
 
     values: NDArray[np.float32]
-    """[n, columns], oldest first; often one, and none where there is nothing to be had just now."""
+    """[n, columns], oldest first; often one, and none where there is nothing just now. Sound: [n, 1], from -1 to 1."""
     captured_ns: int
     """CLOCK_MONOTONIC, of the last row."""
     gap: str = ""
@@ -57,6 +59,8 @@ class Source(Protocol):
 
     def open(self, width: int, height: int, fps: float) -> None:
         """Start, asking for pictures of exactly this size and rate where the source can choose.
+
+        For a model that hears, `fps` is its sample rate, in Hz.
 
         Raises: `SourceError` where trying again later may help (a camera that is unplugged); another `EdgeError`
         where it will not (a folder without pictures).

@@ -70,6 +70,10 @@ def test_only_what_the_configuration_uses_may_be_opened(image: Path) -> None:
     allowed = re.findall(r"(?m)^DeviceAllow=(.*)$", unit(image))
     assert allowed == ["char-video4linux rw", "char-gpiochip rw", "/dev/gpiomem rw", "char-ttyUSB rw"]
     assert "m edge dialout\n" in (image / "etc/sysusers.d/edge-agent.conf").read_text()
+    (image / "etc/edge/agent.yaml").write_text(CONFIG.replace("camera, device: 0", "microphone"))
+    install(image)
+    assert "DeviceAllow=char-alsa rw\n" in unit(image)
+    assert "m edge audio\n" in (image / "etc/sysusers.d/edge-agent.conf").read_text()
     (image / "etc/edge/agent.yaml").write_text(
         CONFIG.replace("camera, device: 0", "synthetic").replace("led, pin: 17", "print")
     )

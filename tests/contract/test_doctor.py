@@ -20,6 +20,7 @@ def test_it_examines_this_machine_and_prints_one_object() -> None:
         "runtime",
         "extra",
         "broker",
+        "sound",
         "clock",
         "names",
         "memory",

@@ -10,7 +10,7 @@ from edge import errors, messages, topics
 from edge.bundle import LIMITS
 from edge.cli import BROKEN_PIPE, COMMANDS, INTERRUPTED
 from edge.failure import BUG
-from edge.manifest import ImageInput, Manifest, SeriesInput, TensorInput
+from edge.manifest import AudioInput, ImageInput, Manifest, SeriesInput, TensorInput
 from edge.target import load_target, target_names
 
 Pages = dict[str, str]
@@ -62,7 +62,9 @@ def test_every_other_exit_code(pages: Pages, code: int) -> None:
     assert f"\n| {code} |" in pages["errors.md"]
 
 
-@pytest.mark.parametrize("kind", [Manifest, ImageInput, SeriesInput, TensorInput], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [Manifest, ImageInput, SeriesInput, AudioInput, TensorInput], ids=lambda kind: kind.__name__
+)
 def test_every_field_of_a_bundle(pages: Pages, kind: type[Manifest]) -> None:
     assert [field for field in kind.__struct_fields__ if f"`{field}`" not in pages["bundle.md"]] == []
 
