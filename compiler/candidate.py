@@ -145,7 +145,9 @@ def _ordered(model: SourceModel, target: Target, effort: Effort) -> list[Plan]:
     runtimes = runtimes_for(model.kind, target, quantized=model.quantized)
     if model.quantized:
         return [Plan(runtime, "int8") for runtime in runtimes]
-    return sorted(plans(model.kind, target, effort), key=lambda plan: runtimes.index(plan.runtime))
+    return sorted(
+        plans(model.kind, target, effort, stateful=bool(model.state)), key=lambda plan: runtimes.index(plan.runtime)
+    )
 
 
 def _candidate(runtime: RuntimeName, dtype: Precision, data: bytes, *, note: str, plan: Plan | None) -> Candidate:
