@@ -15,7 +15,7 @@ from compiler.cache import Cache, code_digest, key_of
 from compiler.measure import host_core
 from compiler.opening import Request
 from compiler.packing import tool_versions
-from compiler.placement.vela import vela_tool
+from compiler.placement.place import npu_tool
 from compiler.result import report_folder
 from edge.target import load_target
 
@@ -68,7 +68,7 @@ def fingerprint(request: Request, calibration: Path | None) -> Iterator[object]:
     """Yield everything that the bytes of bundle and report depend on."""
     order = request.order
     yield from (code_digest(), tool_versions(), host_core(), load_target(order.target))
-    yield vela_tool() if load_target(order.target).npu_compiler == "vela" else None
+    yield npu_tool(load_target(order.target))
     yield from (order.name or Path(request.model).stem, order.version)
     model = Path(request.model)
     beside = sorted(model.parent.glob(f"{model.stem}.*")) + sorted(model.parent.glob("*.data"))
@@ -76,7 +76,14 @@ def fingerprint(request: Request, calibration: Path | None) -> Iterator[object]:
         yield None if path is None else [digest for _, digest in contents(path)]
     yield list(contents(request.data))
     yield [str(pair) for pair in request.states]
-    yield from (request.label_column, request.task, request.metric, request.golden_from_data, request.no_fallback)
+    yield from (
+        request.label_column,
+        request.task,
+        request.metric,
+        request.golden_from_data,
+        request.no_fallback,
+        request.onnx_too,
+    )
     yield from (request.settled, request.budget, request.scope.effort, [str(plan) for plan in request.scope.plans])
 
 

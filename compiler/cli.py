@@ -4,43 +4,37 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from compiler.options import Flag, Given
 from compiler.plan import Effort
 from edge import console
 from edge.errors import BadArgumentError
-from edge.manifest import Latency, MetricName, TaskName, Variant
+from edge.manifest import Latency, Variant
 
-Flag = Annotated[bool, Parameter(negative="")]
+if TYPE_CHECKING:
+    from compiler.opening import Request
 
 
 def compile_command(
     model: str,
     /,
     *,
-    target: str | None = None,
-    data: Path,
+    given: Given,
     recipe: Path | None = None,
-    input: Path | None = None,  # noqa: A002 - the option is called --input
-    labels: Path | None = None,
-    label_column: str = "label",
-    name: str | None = None,
+    study: str | None = None,
+    study_name: str | None = None,
     model_version: int = 1,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    state: tuple[str, ...] = (),
     max_drop: str | None = None,
     max_ms: float | None = None,
     accept_unproven: Flag = False,
     no_fallback: Flag = False,
-    task: TaskName | None = None,
-    metric: MetricName | None = None,
+    onnx_too: Flag = False,
     golden_from_data: Flag = False,
-    calibration: Path | None = None,
-    effort: Effort = "normal",
-    cache: Path | None = None,
-    no_cache: Flag = False,
+    effort: Effort | None = None,
     json: Flag = False,
 ) -> None:
     """Compile a trained model into a bundle for one kind of device, and prove what it costs.
@@ -49,30 +43,19 @@ def compile_command(
     ----------
     model
         Trained model: .pt2, .onnx, .tflite, or file.py:function (it returns an nn.Module and example inputs).
-    target
-        Kind of device; `edge targets` lists them. Needed but with --recipe.
-    data
-        Labelled samples: a folder of class folders (pictures or .wav), an .npz (x, y) or a .csv. A fifth calibrates,
-        a fifth chooses, the rest proves.
+    given
+        What is compiled, with which samples, for what.
     recipe
         The report.json of an earlier compile: makes the same bundle of the same model and data again, byte for byte.
         It says all but --data, --output, --calibration and the cache.
-    input
-        Input contract as TOML; by default NAME.input.toml beside the model. What is open is listed ready to paste.
-    labels
-        Class names, one a line, in the order of the model's outputs.
-    label_column
-        Column of a .csv that holds the label.
-    name
-        Name of the model in the fleet; by default made of the file name.
+    study
+        Where `edge tune` searched: its best plans are built and proven, instead of those of an effort.
+    study_name
+        Name of the study there; by default made of the model's name and the target.
     model_version
         Version of the model, a whole number from 1.
     output
         Bundle to write; by default NAME-VERSION.edge. The report goes beside it.
-    state
-        For a network with a memory, INPUT=OUTPUT: this output goes back in as that input at the next step, and is
-        zero at first. Once for each state: --state h=h_next --state c=c_next. An output without a name is a number,
-        from 0. The data are then sequences: x [n, steps, ...] in an .npz, or the rows of a .csv in their order.
     max_drop
         What compiling may cost, 1% or 0.01: the bundle is written only if that is proven at 95 % confidence. Without
         it, one point is the aim, and a bundle that may miss it says so.
@@ -82,83 +65,75 @@ def compile_command(
         Pack what cannot be proven, with the word `unproven` in the manifest.
     no_fallback
         Refuse an operator on the CPU beside an NPU, or in float in an integer model, that no plan asked for.
-    task
-        classify, anomaly (labels are normal and anomaly) or regress (y are numbers); by default as the input contract
-        says, else classify.
-    metric
-        By default accuracy, auc or mae, by the task; also top5, f1 and correlation (with the float model).
+    onnx_too
+        Convert a float .tflite to ONNX as well, with tf2onnx: on first use that makes an environment of 0.5 GB for it.
     golden_from_data
         Put real samples into the bundle as golden samples, instead of synthetic ones. They will lie on every device.
-    calibration
-        What a board of this kind measured (`edge bench --calibration`): its times replace and scale predictions.
     effort
-        quick: float and one int8 of each format; normal: also other ranges, corrected biases and float16; thorough:
-        everything there is.
-    cache
-        Folder of what was built before; by default `edgewright` in the user's cache folder.
-    no_cache
-        Build everything anew, and keep nothing.
+        quick: float and one int8 of each format; normal (the default): also other ranges, corrected biases and
+        float16; thorough: everything there is.
     json
         Print one JSON object.
     """
     from compiler.again import compile_again
     from compiler.budget import MAX_DROP, Budget
-    from compiler.cache import Cache, default_folder
-    from compiler.load.state import parse_states
-    from compiler.packing import Order
-    from compiler.pipeline import Request, compile_model
+    from compiler.pipeline import compile_model
     from compiler.recipe import hold_same_bytes, read_recipe, request_of
     from compiler.result import Json, to_json
-    from compiler.search import Scope
     from compiler.summary import summarize
 
-    kept = Cache(None if no_cache else cache or default_folder())
-    given = None
+    earlier = None
     if recipe is not None:
-        given = read_recipe(recipe)
-        said = (target, input, labels, name, max_drop, max_ms, task, metric)
-        if any(one is not None for one in said) or state or accept_unproven or golden_from_data or model_version != 1:
+        earlier = read_recipe(recipe)
+        said = (given.target, given.name, max_drop, max_ms, study, study_name)
+        flags = accept_unproven or golden_from_data or onnx_too or given.says_how or model_version != 1
+        if flags or any(one is not None for one in said):
             raise BadArgumentError(
                 "--recipe says already what this compile is", remedy="leave out all but --data, -o and --calibration"
             )
-        request = request_of(given, model=model, data=data, output=output, cache=kept)
-    elif target is None:
-        raise BadArgumentError("compile for which kind of device?", remedy="pass --target; edge targets lists them")
+        request = request_of(earlier, model=model, data=given.data, output=output, cache=given.kept)
     else:
-        request = Request(
-            model=model,
-            data=data,
-            order=Order(target=target, name=name, version=model_version, output=output),
-            input_file=input,
-            labels_file=labels,
-            label_column=label_column,
-            task=task,
-            metric=metric,
-            budget=Budget(
-                max_drop=MAX_DROP if max_drop is None else share(max_drop),
-                max_ms=None if max_ms is None else positive_ms(max_ms),
-                asked=max_drop is not None,
-                accept_unproven=accept_unproven,
-            ),
-            scope=Scope(effort=effort, cache=kept),
-            golden_from_data=golden_from_data,
-            states=parse_states(state),
+        request = given.request(model, version=model_version, output=output)
+        budget = Budget(
+            max_drop=MAX_DROP if max_drop is None else share(max_drop),
+            max_ms=None if max_ms is None else positive_ms(max_ms),
+            asked=max_drop is not None,
+            accept_unproven=accept_unproven,
         )
+        scope = replace(request.scope, effort=effort or "normal")
+        request = replace(request, budget=budget, scope=scope, golden_from_data=golden_from_data, onnx_too=onnx_too)
+    if study is None and study_name is not None:
+        raise BadArgumentError("--study-name names a study, but where does it lie?", remedy="pass --study URL, too")
+    if study is not None:
+        if given.says_how or onnx_too or effort is not None:
+            raise BadArgumentError(
+                "--study says already how model and data meet, and what to build",
+                remedy="leave out --input, --labels, --task, --metric, --state, --onnx-too and --effort",
+            )
+        request = from_study(request, study, study_name)
     request = replace(request, no_fallback=no_fallback)
 
     def warn(text: str) -> None:
         console.say(f"warning: {text}")
 
-    predict = predictor(request.order.target, calibration)
+    predict = predictor(request.order.target, given.calibration)
 
     def make() -> tuple[Json, str]:
         compiled = compile_model(request, stage=console.progress, warn=warn, predict=predict)
         return to_json(compiled), summarize(compiled)
 
-    told, text = compile_again(request, cache=kept, calibration=calibration, warn=warn, make=make)
-    if given is not None:
-        hold_same_bytes(given, told["recipe"]["bundle_sha256"])
+    told, text = compile_again(request, cache=given.kept, calibration=given.calibration, warn=warn, make=make)
+    if earlier is not None:
+        hold_same_bytes(earlier, told["recipe"]["bundle_sha256"])
     console.emit(told, json=json, text=text)
+
+
+def from_study(request: "Request", url: str, name: str | None) -> "Request":
+    """Ask for the best plans of a study; raises StudyError if it is of something else."""
+    from compiler.tuning.recall import ask_again, recall
+    from compiler.tuning.tune import name_of
+
+    return ask_again(request, recall(url, name or name_of(request.model, request.order)))
 
 
 def predictor(target: str, calibration: Path | None) -> Callable[[bytes, Variant], Latency | None]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.detection.annotations import Annotations
 from edge.errors import BadDataError
 from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, TaskName, TensorInput
 
@@ -43,6 +44,8 @@ class Data:
     columns: tuple[str, ...] = ()
     targets: NDArray[np.float32] | None = None
     """[samples, k] numbers, if the samples are for a regression."""
+    annotations: Annotations | None = None
+    """True boxes, if the samples are for a detector and somebody drew them."""
     steps: int = 0
     """Of each sample, where it is a sequence for a model with a state: then `read(i)` is [steps, *shape]. 0: none is.
 
@@ -68,7 +71,9 @@ class Samples:
     """Of contents and labels; names, order and place of the files do not matter."""
     pictures: bool
     targets: NDArray[np.float32] | None = None
-    """[samples, k]: what a regression shall say."""
+    """[samples, k]: what a regression shall say; [samples, most, 6]: true boxes (`compiler.detection.packed`)."""
+    assumed: bool = False
+    """Nobody drew true boxes: those that the float model sees stand for them."""
     steps: int = 0
     """As in `Data`."""
     judged: int = 1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +14,25 @@ from numpy.typing import NDArray
 from compiler.candidate import Candidate
 from compiler.compare import Comparison, compare
 from compiler.dataset import Samples
+from compiler.detection.packed import BoxReader
 from compiler.stage import Stage, Step
 from compiler.subject import Subject
 from compiler.yardstick import Run, Yardstick, value_of
 from edge.manifest import InputContract, Latency, Quality, RuntimeName, TaskName, TensorSpec, Variant
 from edge.preprocess import Preprocessor
-from edge.runtimes import Session, open_model
+from edge.runtimes import Session, open_model, outputs_of
 
 WARM_UP, ROUNDS, PER_ROUND = 3, 20, 5
+MOST_NUMBERS, LEAST_OUTPUTS = 100_000_000, 16
+"""Outputs of one run that are kept: 400 MB. A detector of 41,140 numbers fills them with 2,430 pictures."""
 LATENCY_BUDGET_S = 3.0
 """Per candidate; a slow model is timed fewer times, but at least PER_ROUND times."""
 
 Predictor = Callable[[bytes, Variant], Latency | None]
 """Says how long one inference of a compiled file takes on the target's core; None: nobody can say."""
+
+Open = Callable[[bytes, Variant], Session]
+"""Opens a compiled file: `edge.runtimes.open_model`, or for an NPU's file what simulates it."""
 
 
 def no_prediction(content: bytes, variant: Variant) -> Latency | None:  # noqa: ARG001
@@ -55,6 +61,8 @@ class Timing:
     ms: float
     low: float
     high: float
+    simulated: bool = False
+    """Of a chip's simulator, which tells nothing of the chip's own time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +86,13 @@ def sqnr_of(one: Measured) -> float:
     """Signal to noise of the outputs against the float model's, decibels; infinite where they are equal."""
     found = next((figure.value for figure in one.compared.figures if figure.unit == "dB"), None)
     return inf if found is None else found
+
+
+class Measure(Protocol):
+    """Measures candidates on samples that it was made for."""
+
+    def __call__(self, candidates: Sequence[Candidate], open_one: Open = open_model) -> tuple[Measured, ...]:
+        """Measure them; `open_one` opens their files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,14 +125,24 @@ def real_inputs(subject: Subject) -> Iterator[NDArray[np.float32]]:
 def run_reference(subject: Subject, step: Step) -> Run:
     """Run the model as it was given, in float."""
     outputs, values = [], []
+    reader = subject.reader
     for sequence in real_inputs(subject):
-        judged = len(sequence) - subject.samples.judged
-        for at, output in enumerate(subject.model.unroll(sequence)):
-            if at >= judged:
-                outputs.append(output.astype(np.float32).ravel())
-                values.append(value_of(subject.task, sequence[at], outputs[-1]))
+        before = len(sequence) - subject.samples.judged
+        for at, answers in enumerate(subject.model.unroll_all(sequence)):
+            if at >= before:
+                said = answers if reader else answers[:1]
+                outputs.append(np.concatenate([output.astype(np.float32).ravel() for output in said]))
+                values.append(reader.values(said) if reader else value_of(subject.task, sequence[at], outputs[-1]))
+        if reader:
+            _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
+
+
+def _drop_last(outputs: list[NDArray[np.float32]], samples: int) -> None:
+    """Keep a detector's outputs of the first samples only, where those of all would fill the memory."""
+    if samples > max(LEAST_OUTPUTS, MOST_NUMBERS // outputs[0].size):
+        outputs.pop()
 
 
 def statistics_of(subject: Subject) -> InputStatistics:
@@ -139,7 +164,15 @@ def score(run: Run, samples: Samples, yardstick: Yardstick) -> Scores:
     return Scores(run.outputs, run.values, predicted, predicted == samples.labels)
 
 
-def run_session(session: Session, contract: InputContract, samples: Samples, task: TaskName, step: Step) -> Run:
+def run_session(
+    session: Session,
+    contract: InputContract,
+    samples: Samples,
+    task: TaskName,
+    step: Step,
+    *,
+    reader: BoxReader | None = None,
+) -> Run:
     """Run one open model over samples: preprocessing, quantization, the state and all."""
     preprocessor = Preprocessor(contract, session.variant.input)
     outputs, values = [], []
@@ -150,8 +183,11 @@ def run_session(session: Session, contract: InputContract, samples: Samples, tas
             preprocessor.into(raw, session.input_buffer())
             session.invoke()
             if at >= 0:
-                outputs.append(np.array(session.output(), np.float32).ravel())
-                values.append(_value(task, preprocessor, raw, outputs[-1]))
+                said = outputs_of(session) if reader else (session.output(),)
+                outputs.append(np.concatenate([output.ravel() for output in said]).astype(np.float32))
+                values.append(reader.values(said) if reader else _value(task, preprocessor, raw, outputs[-1]))
+        if reader:
+            _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
 
@@ -184,9 +220,10 @@ def measure_candidates(
     yardstick: Yardstick,
     predict: Predictor,
     step: Step,
+    open_one: Open = open_model,
 ) -> tuple[Measured, ...]:
     """Measure every candidate on all samples; latency in turns, so that a busy machine slows all alike."""
-    sessions = [open_model(candidate.data, candidate.variant) for candidate in candidates]
+    sessions = [open_one(candidate.data, candidate.variant) for candidate in candidates]
     try:
         scores = [_scored(session, subject, yardstick, step) for session in sessions]
         timings = time_in_turns(sessions)
@@ -207,21 +244,35 @@ def measure_candidates(
 
 def measuring(
     subject: Subject, *, reference: Scores, yardstick: Yardstick, predict: Predictor, stage: Stage
-) -> Callable[[Sequence[Candidate]], tuple[Measured, ...]]:
+) -> Measure:
     """Return a function that measures candidates on `subject`, with a progress bar."""
 
-    def measure(candidates: Sequence[Candidate]) -> tuple[Measured, ...]:
+    def measure(candidates: Sequence[Candidate], open_one: Open = open_model) -> tuple[Measured, ...]:
         with stage("measuring candidates", len(candidates) * len(subject.samples)) as step:
             return measure_candidates(
-                candidates, subject=subject, reference=reference, yardstick=yardstick, predict=predict, step=step
+                candidates,
+                subject=subject,
+                reference=reference,
+                yardstick=yardstick,
+                predict=predict,
+                step=step,
+                open_one=open_one,
             )
 
     return measure
 
 
-def measure_again(one: Measured, *, subject: Subject, reference: Scores, yardstick: Yardstick, step: Step) -> Measured:
+def measure_again(
+    one: Measured,
+    *,
+    subject: Subject,
+    reference: Scores,
+    yardstick: Yardstick,
+    step: Step,
+    open_one: Open = open_model,
+) -> Measured:
     """Measure what a candidate decides on other samples; its time stays."""
-    session = open_model(one.candidate.data, one.candidate.variant)
+    session = open_one(one.candidate.data, one.candidate.variant)
     try:
         scored = _scored(session, subject, yardstick, step)
     finally:
@@ -233,7 +284,7 @@ def measure_again(one: Measured, *, subject: Subject, reference: Scores, yardsti
 
 
 def _scored(session: Session, subject: Subject, yardstick: Yardstick, step: Step) -> Scores:
-    run = run_session(session, subject.contract, subject.samples, subject.task, step)
+    run = run_session(session, subject.contract, subject.samples, subject.task, step, reader=subject.reader)
     return score(run, subject.samples, yardstick)
 
 
@@ -252,7 +303,8 @@ def time_in_turns(sessions: Sequence[Session]) -> list[Timing]:
                 session.invoke()
                 times.append(time.perf_counter() - start)
     core = host_core()
-    return [Timing(core, *(float(q) * 1e3 for q in np.percentile(times, [50, 10, 90]))) for times in taken]
+    spans = [[float(q) * 1e3 for q in np.percentile(times, [50, 10, 90])] for times in taken]
+    return [Timing(core, ms, low, high) for ms, low, high in spans]
 
 
 def host_core() -> str:

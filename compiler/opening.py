@@ -1,32 +1,43 @@
 """Opens what a compile is asked about: the model, the data, and the contract between them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from compiler.budget import Budget
 from compiler.candidate import load_model
-from compiler.checks import check_task
+from compiler.checks import check_memory, check_task
 from compiler.contract import Resolved, beside, read_labels, read_task, resolve_contract
-from compiler.dataset import arrange
+from compiler.dataset import Data, arrange
+from compiler.detection.arrange import arrange_boxes, assume
+from compiler.detection.head import known_labels, shapes_of
+from compiler.detection.packed import BoxReader
+from compiler.load.source import SourceModel
 from compiler.load.state import StatePair
+from compiler.measure import run_reference
 from compiler.packing import Order
 from compiler.read_data import open_data
 from compiler.search import Scope
 from compiler.stage import Stage
 from compiler.subject import Subject
+from edge import console
 from edge.errors import BadArgumentError
-from edge.manifest import InputContract, TaskName
+from edge.manifest import Head, InputContract, TaskName
+from edge.target import load_target
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a recipe says of model and data: it must be these, and they meet in this way."""
+    """What a recipe or a study says of model and data: it must be these, and they meet in this way."""
 
     source_sha256: str
     data_sha256: str
     contract: InputContract
     labels: tuple[str, ...]
     """Class names in the order of the outputs."""
+    origin: Literal["recipe", "study"] = "recipe"
+    head: Head | None = None
+    """Of a detector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,53 +61,79 @@ class Request:
     """Refuse operators on a CPU beside an NPU, or in float, that no plan asked for."""
     states: tuple[StatePair, ...] = ()
     """Which outputs of the model go back in as which inputs."""
+    onnx_too: bool = False
+    """Convert a float .tflite to ONNX as well, so that onnxruntime and the RK3588's toolkit have something."""
     settled: Settled | None = None
-    """Given by a recipe: then nothing is looked for beside the model."""
+    """Given by a recipe or a study: then nothing is looked for beside the model."""
 
 
 def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
     """Open model and data, and settle how one becomes the input of the other.
 
     Raises: FileMissingError, BadModelError, BadDataError, BadInputContractError; BadArgumentError for another model or
-    other data than a recipe's.
+    other data than a recipe's or a study's; TargetUnsupportedError for a state on a target that carries none.
     """
     if request.settled is not None:
         return _open_again(request, request.settled, stage)
     task = request.task or read_task(request.input_file, beside(request.model)) or "classify"
-    stateful = bool(request.states)
-    data = open_data(request.data, label_column=request.label_column, task=task, stateful=stateful)
+    if request.states:
+        check_memory(task, load_target(request.order.target))
+    data = open_data(request.data, label_column=request.label_column, task=task, stateful=bool(request.states))
     labels = read_labels(request.labels_file) if request.labels_file else ()
     with stage("loading the model", None):
         model = check_task(load_model(request.model, request.states), task)
-    resolved = resolve_contract(model, data, request.input_file, beside(request.model))
-    samples = arrange(
-        data,
-        resolved.contract,
-        labels=labels or resolved.labels,
-        outputs=model.outputs,
-        task=task,
-        stateful=stateful,
-    )
-    return Subject(model, resolved.contract, samples, task), resolved
+    model = _converted(model, request, stage)
+    resolved = resolve_contract(model, data, request.input_file, beside(request.model), task=task)
+    return subject_of(model, data, resolved, labels or resolved.labels, task, stage), resolved
+
+
+def subject_of(
+    model: SourceModel, data: Data, resolved: Resolved, labels: tuple[str, ...], task: TaskName, stage: Stage
+) -> Subject:
+    """Give every sample its truth; a detector's, where nobody drew boxes, is what the model itself sees in float."""
+    if resolved.head is None:
+        stateful = bool(model.state)
+        samples = arrange(data, resolved.contract, labels=labels, outputs=model.outputs, task=task, stateful=stateful)
+        return Subject(model, resolved.contract, samples, task)
+    shapes = shapes_of(model)
+    samples = arrange_boxes(data, resolved.contract, labels=labels, count=known_labels(resolved.head, shapes))
+    subject = Subject(model, resolved.contract, samples, task, BoxReader(resolved.head, len(samples.classes), shapes))
+    if not samples.assumed:
+        return subject
+    with stage("what the float model sees", len(samples)) as step:
+        return replace(subject, samples=assume(samples, run_reference(subject, step).values, resolved.head.floor))
 
 
 def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subject, Resolved]:
-    """Open what a recipe was made of."""
+    """Open what a recipe or a study was made of."""
     task = request.task or "classify"
+    if request.states:
+        check_memory(task, load_target(request.order.target))
     with stage("loading the model", None):
         model = check_task(load_model(request.model, request.states), task)
-    _hold_same("another model", model.sha256, settled.source_sha256)
-    stateful = bool(request.states)
-    data = open_data(request.data, label_column=request.label_column, task=task, stateful=stateful)
-    labels = settled.labels if task == "classify" else ()
-    samples = arrange(data, settled.contract, labels=labels, outputs=model.outputs, task=task, stateful=stateful)
-    _hold_same("other data", samples.sha256, settled.data_sha256)
-    return Subject(model, settled.contract, samples, task), Resolved(settled.contract, settled.labels, "the recipe")
+    _hold_same(settled, "another model", model.sha256, settled.source_sha256)
+    model = _converted(model, request, stage)
+    data = open_data(request.data, label_column=request.label_column, task=task, stateful=bool(request.states))
+    labels = settled.labels if task in {"classify", "detect"} else ()
+    resolved = Resolved(settled.contract, settled.labels, f"the {settled.origin}", settled.head)
+    subject = subject_of(model, data, resolved, labels, task, stage)
+    _hold_same(settled, "other data", subject.samples.sha256, settled.data_sha256)
+    return subject, resolved
 
 
-def _hold_same(what: str, found: str, wanted: str) -> None:
+def _converted(model: SourceModel, request: Request, stage: Stage) -> SourceModel:
+    """Add the ONNX form where it was asked for."""
+    if not request.onnx_too:
+        return model
+    from compiler.export.tflite_to_onnx import with_onnx
+
+    with stage("converting to ONNX", None):
+        return with_onnx(model, console.say)
+
+
+def _hold_same(settled: Settled, what: str, found: str, wanted: str) -> None:
     if found != wanted:
         raise BadArgumentError(
-            f"the recipe is of {what}: sha256 {wanted[:12]}..., and this is {found[:12]}...",
-            remedy="give the very files that it was made with, or compile without --recipe",
+            f"the {settled.origin} is of {what}: sha256 {wanted[:12]}..., and this is {found[:12]}...",
+            remedy=f"give the very files that it was made with, or compile without --{settled.origin}",
         )

@@ -4,33 +4,29 @@ import time
 from collections.abc import Callable
 
 from compiler.budget import insist, judge
-from compiler.checks import compilable_target, judge_reference, judge_split
 from compiler.choose import choose, objection
 from compiler.explain.layer_by_layer import look_at_layers
-from compiler.golden import channel_axis, make_baseline
-from compiler.likeness import judge_likeness
+from compiler.golden import make_baseline
+from compiler.ground import lay_ground
 from compiler.measure import (
     Predictor,
     measuring,
     no_prediction,
     real_inputs,
     run_every_step,
-    run_reference,
-    score,
     statistics_of,
 )
-from compiler.opening import Request, open_subject
+from compiler.opening import Request
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
-from compiler.placement.place import stand_in
+from compiler.placement.place import chooses_from
 from compiler.placement.settle import settle
+from compiler.placement.simulated import Simulators, add_npu, for_cpu
 from compiler.prove import prove_quality
 from compiler.report import write_report
 from compiler.result import Compiled
 from compiler.search import search
-from compiler.split import split
 from compiler.stage import Stage
 from compiler.verify import prove
-from compiler.yardstick import fit
 
 __all__ = ["Request", "compile_model"]
 
@@ -48,42 +44,50 @@ def compile_model(
 
     Raises: the EdgeError family; no bundle is written unless everything held.
     """
+    with Simulators() as simulators:
+        return _compile(request, simulators, stage=stage, warn=warn, predict=predict)
+
+
+def _compile(
+    request: Request, simulators: Simulators, *, stage: Stage, warn: Callable[[str], None], predict: Predictor
+) -> Compiled:
+    """Run the steps, one after the other; `simulators` stand in for an NPU that cannot run here."""
     started = time.monotonic()
     check_order(request.order)
-    target = compilable_target(request.order.target)
-    here = stand_in(target)
-    predict_here = predict if here is target else no_prediction  # no prediction knows an NPU
-    subject, resolved = open_subject(request, stage)
-    parts = split(subject.samples.digests)
-    warnings = judge_split(parts)
-    calibrate, select, report = (subject.part(part) for part in (parts.calibrate, parts.select, parts.report))
+    ground = lay_ground(request, stage=stage, warn=warn)
+    target, here, parts, yardstick = ground.target, ground.here, ground.parts, ground.yardstick
+    calibrate, select, report = ground.calibrate, ground.select, ground.report
 
-    with stage("float reference", len(parts.select)) as step:
-        run = run_reference(select, step)
-    yardstick = fit(subject.task, request.metric, run.values, select.samples.truth)
-    reference = score(run, select.samples, yardstick)
-    axis = channel_axis(subject.contract, subject.model.layout)
-    warnings += judge_reference(reference, select)
-    warnings += judge_likeness(statistics_of(calibrate.usual()), statistics_of(select.usual()), axis)
-    for warning in warnings:
-        warn(warning)
-
+    measure = measuring(
+        select, reference=ground.reference, yardstick=yardstick, predict=ground.predictor(predict), stage=stage
+    )
     found = search(
         select,
-        calibration=lambda: real_inputs(calibrate.usual()),
+        calibration=ground.calibration,
         calibrated=calibrate.usual().samples.digests,
         target=here,
-        scope=request.scope,
-        measure=measuring(select, reference=reference, yardstick=yardstick, predict=predict_here, stage=stage),
+        scope=for_cpu(request.scope),
+        measure=measure,
         fine=lambda one: not objection(one, here, request.budget, report_samples=len(parts.report)),
         stage=stage,
     )
-    choice = choose(found.measured, here, request.budget, report_samples=len(parts.report))
-    settled = settle(found.measured, choice, target, no_fallback=request.no_fallback)
+    if target.npu_compiler == "rknn-toolkit2":
+        with stage(f"compiling with {target.npu_compiler}", None):
+            found = add_npu(
+                found,
+                simulators,
+                target,
+                scope=request.scope,
+                calibration=lambda: real_inputs(calibrate.usual()),
+                measure=measure,
+                progress=warn,
+            )
+    choice = choose(found.measured, chooses_from(target), request.budget, report_samples=len(parts.report))
+    settled = settle(found.measured, choice, target, no_fallback=request.no_fallback, ledgers=simulators.ledgers)
     for trap in settled.traps:
         warn(trap)
 
-    proved = prove_quality(report, settled.measured, choice, yardstick=yardstick, stage=stage)
+    proved = prove_quality(report, settled.measured, choice, yardstick=yardstick, stage=stage, open_one=simulators.open)
     taken = [proved[index] for index in choice.taken]
     judgement = judge(taken[0], request.budget)
     for doubt in insist(judgement, request.budget, list(proved.finalists.values())):
@@ -92,13 +96,22 @@ def compile_model(
     statistics = statistics_of(select)
     pool = real_inputs(select) if request.golden_from_data else None
     with stage("verifying on every runtime", None):
-        golden = prove([one.candidate for one in taken], pool=pool, statistics=statistics, subject=subject, axis=axis)
-    seen = run_every_step(taken[0].candidate, report) if subject.model.state else taken[0].scores
-    baseline, edges = make_baseline(seen, subject, select=reference, statistics=statistics_of(report), axis=axis)
+        golden = prove(
+            [one.candidate for one in taken],
+            pool=pool,
+            statistics=statistics,
+            subject=select,
+            axis=ground.axis,
+            open_one=simulators.open,
+        )
+    seen = run_every_step(taken[0].candidate, report) if select.model.state else taken[0].scores
+    baseline, edges = make_baseline(
+        seen, select, select=ground.reference, statistics=statistics_of(report), axis=ground.axis
+    )
     packed = settled.packed([one.candidate for one in taken])
     manifest = describe(
         request.order,
-        subject,
+        select,
         main=taken[0],
         packed=packed,
         tools=settled.tools,
@@ -111,7 +124,7 @@ def compile_model(
         layers = look_at_layers(
             found.measured,
             taken[0].candidate.runtime,
-            lambda: real_inputs(calibrate.usual()),
+            ground.calibration,
             effort=request.scope.effort,
         )
     bundle = pack_bundle(request.order, manifest, packed, golden.golden, baseline)
@@ -121,7 +134,7 @@ def compile_model(
         manifest=manifest,
         request=request,
         target=target,
-        resolved=resolved,
+        resolved=ground.resolved,
         report_part=report.samples,
         split=parts,
         reference=proved.reference,
@@ -132,7 +145,7 @@ def compile_model(
         placement=settled.placement,
         verified=golden.results,
         layers=layers,
-        warnings=warnings + settled.traps,
+        warnings=ground.warnings + settled.traps,
         seconds=time.monotonic() - started,
     )
     write_report(compiled)

@@ -25,14 +25,20 @@ REACHES: dict[Kind, tuple[Format, ...]] = {
     "torch": ("onnx", "tflite"),
     "onnx": ("onnx", "tflite"),
     "tflite": ("tflite",),
+    "tflite-and-onnx": ("tflite", "onnx"),
 }
 """File formats that a float source can become; one that is quantized already stays what it is."""
 STATIC: frozenset[Precision] = frozenset({"int8", "int16x8", "mixed"})
 """Precisions whose activations are integers, so that ranges and passes matter."""
+BY_NPU: frozenset[RuntimeName] = frozenset({"ethos-u", "rknn"})
+"""Runtimes whose files an NPU's own compiler makes, of a file for another runtime."""
 _NORMAL: tuple[Ranges, ...] = ("percentile", "mse", "minmax")
 _OTHERS: tuple[Ranges, ...] = ("moving-average",)
 _ALL: tuple[Pass, ...] = ("equalize", "split-outputs", "correct-bias")
 _SAFE = "/:;.()[]+-_@"
+PERCENTILE = 99.99
+"""Share of the nonzero values, in percent, that stays inside at each end. Chosen: ONNX Runtime's default, 99.999, clips
+next to nothing of a small network's few values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +54,16 @@ class Plan:
     """Tried in this order on the float model; each is kept only if it lowers the error."""
     keep_float: tuple[str, ...] = ()
     """Layers that stay float, by the names that `compiler.explain` prints."""
+    percent: float = PERCENTILE
+    """Of `percentile` ranges: what stays inside at each end."""
 
     def __post_init__(self) -> None:
         """Raise BadArgumentError if the parts do not go together."""
         allowed = {"equalize"} if self.precision == "int8-weights" else set()
         if self.precision not in STATIC and (self.ranges != "minmax" or set(self.passes) - allowed or self.keep_float):
             raise _refused(f"{self.precision} has no activation ranges, and no passes or float layers that need them")
+        if self.percent != PERCENTILE and (self.ranges != "percentile" or not 50 < self.percent < 100):
+            raise _refused("only percentile ranges have a percent, between 50 and 100")
         if self.file_format == "tflite" and self.activations != "int8":
             raise _refused("TFLite activations are int8")
         if (self.precision == "mixed") != bool(self.keep_float):
@@ -61,8 +71,8 @@ class Plan:
 
     @property
     def file_format(self) -> Format:
-        """Of the file that it makes."""
-        return "onnx" if self.runtime == "onnxruntime" else "tflite"
+        """Of the file that it makes; for `rknn` of the one that Rockchip's toolkit starts from."""
+        return "onnx" if self.runtime in {"onnxruntime", "rknn"} else "tflite"
 
     def __str__(self) -> str:
         """Write the plan in one line; what is at its default is left out."""
@@ -71,6 +81,8 @@ class Plan:
             words.append(f"activations={self.activations}")
         if self.ranges != "minmax":
             words.append(f"ranges={self.ranges}")
+        if self.percent != PERCENTILE:
+            words.append(f"percent={self.percent!r}")
         if self.passes:
             words.append(f"passes={','.join(self.passes)}")
         if self.keep_float:
@@ -85,7 +97,7 @@ def parse_plan(text: str) -> Plan:
     """
     runtime, precision, *rest = (*text.split(), "", "")[: max(2, len(text.split()))]
     options = dict(word.partition("=")[::2] for word in rest)
-    unknown = options.keys() - {"activations", "ranges", "passes", "float"}
+    unknown = options.keys() - {"activations", "ranges", "percent", "passes", "float"}
     if unknown:
         raise _refused(f"unknown part {sorted(unknown)[0]!r} in {text!r}")
     passes = tuple(_one_of(Pass, word) for word in options.get("passes", "").split(",") if word)
@@ -96,6 +108,7 @@ def parse_plan(text: str) -> Plan:
         cast(Ranges, _one_of(Ranges, options.get("ranges", "minmax"))),
         cast(tuple[Pass, ...], passes),
         tuple(unquote(name) for name in options.get("float", "").split(",") if name),
+        _number(options.get("percent", str(PERCENTILE))),
     )
 
 
@@ -123,6 +136,8 @@ def runtimes_for(kind: Kind, target: Target, *, quantized: bool = False) -> tupl
     chosen: dict[str, RuntimeName] = {}
     formats = (kind,) if quantized else REACHES[kind]
     for runtime in target.runtimes:
+        if runtime in BY_NPU:
+            continue
         file_format = "onnx" if runtime == "onnxruntime" else "tflite"
         if file_format in formats:
             chosen.setdefault(file_format, runtime)
@@ -162,6 +177,13 @@ def _one_of(kind: object, word: str) -> str:
     if word not in known:
         raise _refused(f"{word!r} is none of {', '.join(known)}")
     return word
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError as exc:
+        raise _refused(f"{word!r} is no number") from exc
 
 
 def _refused(problem: str) -> BadArgumentError:

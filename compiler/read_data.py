@@ -8,12 +8,14 @@ import difflib
 import hashlib
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.dataset import Array, Data, short
+from compiler.detection.annotations import ANNOTATIONS, read_annotations
 from compiler.read_sound import open_sound, sound_files
 from edge.errors import BadDataError, FileMissingError
 from edge.manifest import TaskName
@@ -38,6 +40,8 @@ def open_data(path: Path, *, label_column: str = "label", task: TaskName = "clas
     """
     if not path.exists():
         raise FileMissingError(f"no data at {path}", remedy=f"--data wants {LAYOUTS}")
+    if task == "detect":
+        return _open_pictures(path)
     if path.is_dir() and stateful:
         raise BadDataError(
             f"{path} is a folder, and a model with a state needs sequences",
@@ -73,6 +77,24 @@ def _open_folder(path: Path) -> Data:
                 remedy=f"put {', '.join(PICTURES[:4])} files (or .wav files into all) into it, or remove it",
             )
         files += pictures
+    return _pictures(path, files, tuple(file.parent.name for file in files))
+
+
+def _open_pictures(path: Path) -> Data:
+    """Pictures for a detector: those that annotations.json names; without it, all that lie below the folder."""
+    if not path.is_dir():
+        raise BadDataError(
+            f"{path} is no folder of pictures", remedy=f"a detector wants a folder, with {ANNOTATIONS} (COCO) in it"
+        )
+    annotations = read_annotations(path)
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
+    files = found if annotations is None else list(annotations.files)
+    if not files:
+        raise BadDataError(f"{path} holds no pictures", remedy=f"put {', '.join(PICTURES[:4])} files into it")
+    return replace(_pictures(path, files, ("",) * len(files)), annotations=annotations)
+
+
+def _pictures(path: Path, files: Sequence[Path], tags: tuple[str, ...]) -> Data:
     digests = tuple(hashlib.sha256(file.read_bytes()).digest() for file in files)
     cache: dict[int, Array] = {}
     room = [CACHE_BYTES]
@@ -89,7 +111,7 @@ def _open_folder(path: Path) -> Data:
     return Data(
         path=path,
         kind="pictures",
-        tags=tuple(file.parent.name for file in files),
+        tags=tags,
         numbered=False,
         digests=digests,
         where=tuple(f"{file.parent.name}/{file.name}" for file in files),

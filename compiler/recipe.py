@@ -16,7 +16,7 @@ from compiler.packing import Order, tool_versions
 from compiler.plan import Effort, parse_plan
 from compiler.search import Scope
 from edge.errors import BadArgumentError, BadBundleError, FileMissingError
-from edge.manifest import InputContract, MetricName, TaskName
+from edge.manifest import Head, InputContract, MetricName, TaskName
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +33,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     label_column: str
     labels: tuple[str, ...]
     input: InputContract
+    head: Head | None = None
+    """Of a detector."""
     max_drop: float
     max_ms: float | None
     asked: bool
@@ -44,6 +46,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     tools: dict[str, str]
     states: str = ""
     """As `read_states` reads them; empty for a model without a state, or of an older release."""
+    onnx_too: bool = False
 
 
 class _Report(msgspec.Struct, frozen=True):
@@ -79,8 +82,9 @@ def request_of(recipe: Recipe, *, model: str, data: Path, output: Path | None, c
         budget=Budget(recipe.max_drop, recipe.max_ms, recipe.asked, recipe.accept_unproven),
         scope=Scope(recipe.effort, tuple(parse_plan(plan) for plan in recipe.plans), cache),
         golden_from_data=recipe.golden_from_data,
+        onnx_too=recipe.onnx_too,
         states=read_states(recipe.states),
-        settled=Settled(recipe.source_sha256, recipe.data_sha256, recipe.input, recipe.labels),
+        settled=Settled(recipe.source_sha256, recipe.data_sha256, recipe.input, recipe.labels, head=recipe.head),
     )
 
 

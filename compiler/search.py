@@ -5,11 +5,13 @@ Cheap plans come first. Nothing is built twice: what a plan makes of a model and
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
 from compiler.cache import Cache, code_digest, key_of
 from compiler.candidate import Builder, Calibration, Candidate, Skipped
+from compiler.export.tflite_to_onnx import NOT_ASKED
 from compiler.measure import Measured, host_core, sqnr_of
 from compiler.mixed import mixed_plans
 from compiler.packing import tool_versions
@@ -18,6 +20,8 @@ from compiler.stage import Stage
 from compiler.subject import Subject
 from edge.errors import BadModelError, MissingExtraError
 from edge.target import Target
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ def search(
 
     """
     shelf = Shelf(subject, calibration, calibrated, scope.cache)
+    if subject.model.kind == "tflite" and not subject.model.quantized and "onnxruntime" in target.runtimes:
+        shelf.skipped.append(Skipped("onnxruntime", "float32", NOT_ASKED))
     wanted = planned(subject, target, scope)
     with stage("building candidates", len(wanted)) as step:
         for plan in wanted:
@@ -96,21 +102,29 @@ class Shelf:
 
     def add(self, plan: Plan) -> Candidate | None:
         """Build one; None if it cannot be built, or is there already: a pass that does not help leaves no trace."""
-
-        def make() -> bytes:
-            return msgspec.msgpack.encode(self.builder.build(plan))
-
         try:
-            content = self._cache.remember(key_of("candidate", str(plan), *self._known), make)
+            made = self.build(plan)
         except (BadModelError, MissingExtraError) as exc:
             self.failure = self.failure or exc
             self.skipped.append(Skipped(plan.runtime, plan.precision, exc.problem))
             return None
-        made = msgspec.msgpack.decode(content, type=Candidate)
         if any((made.runtime, made.variant.sha256) == (one.runtime, one.variant.sha256) for one in self.candidates):
             return None
         self.candidates.append(made)
         return made
+
+    def build(self, plan: Plan) -> Candidate:
+        """Build one, or take it from the cache.
+
+        Raises: BadModelError; MissingExtraError.
+        """
+        return self.remember(Candidate, ("candidate", str(plan)), lambda: self.builder.build(plan))
+
+    def remember(self, kind: type[T], about: Sequence[object], make: Callable[[], T]) -> T:
+        """Return what was made before of this model and these calibration samples, or make and keep it."""
+        key = key_of(*about, *self._known)
+        content = self._cache.remember(key, lambda: msgspec.msgpack.encode(make()))
+        return msgspec.msgpack.decode(content, type=kind)
 
 
 def _refine(

@@ -14,17 +14,19 @@ from compiler.result import Compiled
 from edge.manifest import MetricName
 
 CLASSES_SHOWN = 12
+WORDS = {"", "candidate", "variant", "plan"}
+"""Titles of columns that hold words."""
 UNTOUCHED = "the model was quantized by its maker and is packed as it is: what that cost cannot be seen from it"
 
 
 def summarize(compiled: Compiled) -> str:
     """A table of the candidates, the reason for the choice, and where everything lies."""
     metric = compiled.main.quality.metric
-    table = _table("", "candidate", "size", metric, "lost, 95 %", "at most", "same decision", "latency here")
+    rows = table("", "candidate", "size", metric, "lost, 95 %", "at most", "same decision", "latency here")
     for index, one in enumerate(compiled.measured):
         role = "runs" if index == compiled.choice.main else "fallback" if index == compiled.choice.fallback else ""
         quality, timing = one.quality, one.timing
-        table.add_row(
+        rows.add_row(
             role,
             f"{one.candidate.runtime} {one.candidate.dtype}",
             kib(len(one.candidate.data)),
@@ -32,7 +34,7 @@ def summarize(compiled: Compiled) -> str:
             f"{100 * quality.drop:+.2f} ({100 * quality.ci95[0]:+.2f}..{100 * quality.ci95[1]:+.2f})",
             f"{100 * upper95(one):+.2f}",
             f"{quality.agreement:.2%}",
-            f"{timing.ms:.3f} ms ({timing.low:.3f}..{timing.high:.3f})",
+            "simulated" if timing.simulated else f"{timing.ms:.3f} ms ({timing.low:.3f}..{timing.high:.3f})",
             style="bold" if role == "runs" else "dim" if not role else "",
         )
     quality = compiled.main.quality
@@ -54,15 +56,15 @@ def summarize(compiled: Compiled) -> str:
         *built,
         f"wrote {compiled.bundle} ({kib(compiled.size_bytes)}) and {compiled.report / 'report.html'}",
     ]
-    return render(Group(table, *(Text(line) for line in lines)))
+    return render(Group(rows, *(Text(line) for line in lines)))
 
 
 def summarize_evaluation(evaluation: Evaluation) -> str:
     """A table of the variants."""
     manifest = evaluation.bundle.manifest
-    table = _table("variant", evaluation.metric, "same decision", "latency here")
+    rows = table("variant", evaluation.metric, "same decision", "latency here")
     for one in evaluation.variants:
-        table.add_row(
+        rows.add_row(
             f"{one.variant.runtime} {one.variant.dtype}",
             value(evaluation.metric, one.value),
             f"{one.agreement:.2%}",
@@ -74,7 +76,7 @@ def summarize_evaluation(evaluation: Evaluation) -> str:
         f"{yardstick.dtype} on {yardstick.runtime}",
         *evaluation.missing,
     ]
-    return render(Group(table, *(Text(line) for line in lines)))
+    return render(Group(rows, *(Text(line) for line in lines)))
 
 
 def render(content: RenderableType) -> str:
@@ -96,11 +98,12 @@ def kib(size_bytes: int) -> str:
     return f"{size_bytes / 2**20:.1f} MiB" if size_bytes >= 2**20 else f"{size_bytes / 1024:.1f} KiB"
 
 
-def _table(*titles: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+def table(*titles: str) -> Table:
+    """Columns of words to the left, of numbers to the right."""
+    made = Table(box=None, pad_edge=False, header_style="dim")
     for title in titles:
-        table.add_column(title, justify="left" if title in {"", "candidate", "variant"} else "right", no_wrap=True)
-    return table
+        made.add_column(title, justify="left" if title in WORDS else "right", no_wrap=title != "plan")
+    return made
 
 
 def _parts(compiled: Compiled) -> str:

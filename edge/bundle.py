@@ -22,7 +22,7 @@ from edge import archive
 from edge.arrays import pack_arrays, unpack_arrays
 from edge.bundle_rules import check_arrays, check_manifest
 from edge.errors import BadBundleError, DiskFullError, FileMissingError
-from edge.manifest import STATEFUL_FORMAT, AudioInput, ImageInput, Manifest, Quality, SeriesInput, Variant
+from edge.manifest import STATEFUL_FORMAT, AudioInput, Head, ImageInput, Manifest, Quality, SeriesInput, Variant
 
 KIB, MIB = 1024, 1024 * 1024
 MANIFEST, GOLDEN, BASELINE = "manifest.json", "golden.npz", "baseline.npz"
@@ -53,7 +53,7 @@ class Golden:
     """[n, *sample]: real-valued model input before quantization; sample is the model's shape without its leading 1.
     For a model with a state these are n steps of one sequence, which begins with the state at zero."""
     outputs: NDArray[np.float32]
-    """[n, k]: the first output, flattened and dequantized."""
+    """[n, k]: the first output, or a detector's outputs one after the other; flattened and dequantized."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,6 +190,10 @@ def describe(manifest: Manifest) -> str:
 
 def _task(manifest: Manifest) -> str:
     names = manifest.labels
+    if isinstance(manifest.head, Head):
+        head = manifest.head
+        boxes = f"boxes of {len(names)} labels: {', '.join(names[:8])}{', ...' if names[8:] else ''}"
+        return f"  detects   {boxes}; {head.format}, seen from a score of {head.floor:g}"
     if manifest.task != "classify":
         return f"  task      {manifest.task}"
     return f"  labels    {len(names)}: {', '.join(names[:8])}{', ...' if names[8:] else ''}"

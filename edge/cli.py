@@ -31,6 +31,7 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("compile", "compiler.cli:compile_command", "Compile a trained model into a bundle for one kind of device."),
+    Command("tune", "compiler.tuning.cli:tune_command", "Search for better plans, alone or with other workers."),
     Command("evaluate", "compiler.cli:evaluate_command", "Measure every variant of a bundle on labelled samples."),
     Command("explain", "compiler.cli:explain_command", "Say which layers int8 harms, why, and what was tried."),
     Command("inspect", "edge.commands.inspect:inspect_command", "Say what a bundle holds, after checking all of it."),

@@ -141,3 +141,9 @@ class SourceError(EdgeError, OSError):
     """A camera or another source of frames cannot be opened."""
 
     exit_code = 22
+
+
+class StudyError(EdgeError, RuntimeError):
+    """A shared search cannot be read or written, or was made for something else."""
+
+    exit_code = 23

@@ -31,11 +31,13 @@ EXTRAS = {
     "compiler": ("torch", "onnx", "onnxscript", "onnx_ir", "jinja2"),
     "tflite": ("litert_torch", "ai_edge_quantizer"),
     "postgres": ("psycopg",),
+    "tune": ("optuna",),
 }
 """Extra to the packages, by their import names, that it brings."""
 PART_EXTRAS = {
     "fleet": "fleet",
     "compile": "compiler",
+    "tune": "tune",
     "evaluate": "compiler",
     "run": "agent",
     "bench": "agent",

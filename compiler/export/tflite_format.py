@@ -37,7 +37,7 @@ def export(model: SourceModel) -> bytes:
 
     Raises: BadModelError naming the operators that stand in the way; MissingExtraError.
     """
-    if model.kind == "tflite":
+    if model.kind in {"tflite", "tflite-and-onnx"}:
         content: bytes = model.payload
         return content
     from compiler.export.to_tflite import export_tflite

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compiler.load.onnx_ends import arrange_ends
-from compiler.load.source import Floats, Reference, SourceModel, guess_layout
+from compiler.load.source import Floats, Outputs, Reference, SourceModel, guess_layout
 from compiler.load.state import StatePair
 from compiler.passes import simplify
 from compiler.quiet import quiet
@@ -36,7 +36,7 @@ def load_onnx(path: Path, states: Sequence[StatePair] = ()) -> SourceModel:
         name=path.stem,
         input_shape=shape,
         input_dtype="float32",
-        outputs=len(reference(np.zeros(shape, np.float32), start)[0]),
+        outputs=reference(np.zeros(shape, np.float32), start)[0][0].size,
         sha256=sha256,
         payload=payload,
         reference=reference,
@@ -48,7 +48,7 @@ def load_onnx(path: Path, states: Sequence[StatePair] = ()) -> SourceModel:
 
 
 def onnx_reference(content: bytes, name: str) -> Reference:
-    """Open with ONNX Runtime and return the function (x, states) -> (first output, flattened; new states).
+    """Open with ONNX Runtime and return the function (x, states) -> (all answers, new states).
 
     Raises: BadModelError naming the operator and node that cannot run.
     """
@@ -65,14 +65,12 @@ def onnx_reference(content: bytes, name: str) -> Reference:
     except Exception as exc:  # ONNX Runtime's own exception types have no common base
         raise _cannot_run(content, name, exc) from exc
 
-    names = [one.name for one in session.get_outputs()]
-    wanted = [names[0], *names[len(names) - len(feeds) + 1 :]]
-
-    def run(x: Floats, states: tuple[Floats, ...]) -> tuple[Floats, tuple[Floats, ...]]:
+    def run(x: Floats, states: Outputs) -> tuple[Outputs, Outputs]:
         batch = np.ascontiguousarray(x, np.float32).reshape(feeds[0].shape)
         given = dict(zip((feed.name for feed in feeds), (batch, *states), strict=True))
-        first, *after = session.run(wanted, given)
-        return np.asarray(first, np.float32).reshape(-1), tuple(after)
+        found = tuple(np.asarray(output, np.float32) for output in session.run(None, given))
+        answers = len(found) - len(states)
+        return found[:answers], found[answers:]
 
     return run
 

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from compiler.load.state import StatePair
 from edge.manifest import Dtype
 
-Kind = Literal["torch", "onnx", "tflite"]
+Kind = Literal["torch", "onnx", "tflite", "tflite-and-onnx"]
 Layout = Literal["NCHW", "NHWC"]
 Floats = NDArray[np.float32]
-Reference = Callable[[Floats, tuple[Floats, ...]], tuple[Floats, tuple[Floats, ...]]]
-"""(data, states) -> (first output, flattened; states of the next step)."""
+Outputs = tuple[Floats, ...]
+Reference = Callable[[Floats, Outputs], tuple[Outputs, Outputs]]
+"""(data, states) -> (all answers, in the model's order and shapes; states of the next step)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +41,8 @@ class SourceModel:
     """Of an image input, where the file format or the shape tells it (a [1, 3, 32, 32] is NCHW); None: unknown."""
     quantized: bool = False
     """The given file already computes in int8 or uint8."""
+    onnx: bytes | None = field(default=None, repr=False)
+    """Of a `tflite-and-onnx` source the same network as an .onnx file; `payload` is the .tflite."""
     state: tuple[tuple[int, ...], ...] = ()
     """Shape of each state, in the order of the inputs after the first, and of the last outputs."""
     pairs: tuple[StatePair, ...] = ()
@@ -48,20 +51,28 @@ class SourceModel:
     """What loading changed, for people; empty if nothing."""
 
     @property
-    def start(self) -> tuple[Floats, ...]:
+    def start(self) -> Outputs:
         """The states that a sequence begins with: zeros."""
         return tuple(np.zeros(shape, np.float32) for shape in self.state)
 
     def run(self, x: Floats) -> Floats:
         """Compute the first output, flattened, of real-valued `x` with shape `input_shape`; a state is zero before."""
+        return self.run_all(x)[0].reshape(-1)
+
+    def run_all(self, x: Floats) -> Outputs:
+        """Compute all outputs, in the model's order and shapes, of real-valued `x` with shape `input_shape`."""
         return self.reference(x, self.start)[0]
 
     def unroll(self, steps: Iterable[Floats]) -> Iterator[Floats]:
-        """Yield the first output of each step of one sequence, which begins with every state at zero."""
+        """Yield the first output, flattened, of each step of one sequence, which begins with every state at zero."""
+        return (outputs[0].reshape(-1) for outputs in self.unroll_all(steps))
+
+    def unroll_all(self, steps: Iterable[Floats]) -> Iterator[Outputs]:
+        """Yield all outputs of each step of one sequence, which begins with every state at zero."""
         states = self.start
         for x in steps:
-            output, states = self.reference(x, states)
-            yield output
+            outputs, states = self.reference(x, states)
+            yield outputs
 
 
 def guess_layout(shape: tuple[int, ...]) -> Layout | None:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from compiler.load.source import Floats, SourceModel, guess_layout
+from compiler.load.source import Floats, Outputs, SourceModel, guess_layout
 from compiler.load.tflite_weights import expand_weights
 from compiler.quiet import quiet
 from edge.errors import BadModelError, MissingExtraError
@@ -26,15 +26,15 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
     interpreter = open_interpreter(content, f"{name}.tflite")
     spec = input_spec(interpreter, f"{name}.tflite")
 
-    def reference(x: Floats, _none: tuple[Floats, ...]) -> tuple[Floats, tuple[Floats, ...]]:
+    def reference(x: Floats, _none: Outputs) -> tuple[Outputs, Outputs]:
         batch = quantize(np.asarray(x, np.float32).reshape(spec.shape), spec)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
         interpreter.invoke()
-        first = interpreter.get_output_details()[0]
-        return dequantize(interpreter.get_tensor(first["index"]), tensor_spec(first)).reshape(-1), ()
+        details = interpreter.get_output_details()
+        return tuple(dequantize(interpreter.get_tensor(one["index"]), tensor_spec(one)) for one in details), ()
 
     declared = [tensor_spec(detail).shape for detail in interpreter.get_output_details()]
-    outputs = len(reference(np.zeros(spec.shape, np.float32), ())[0])
+    outputs = reference(np.zeros(spec.shape, np.float32), ())[0][0].size
     _hold_shapes(interpreter, declared, name)
     return SourceModel(
         kind="tflite",

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from compiler.load.source import Floats, SourceModel, guess_layout
+from compiler.load.source import Floats, Outputs, SourceModel, guess_layout
 from compiler.load.state import Order, Port, Shape, StatePair, settle_order
 from compiler.quiet import quiet
 from edge.errors import BadModelError, MissingExtraError
@@ -53,12 +53,13 @@ def from_module(
     if state_shapes and batch_of_one[0] != 1:
         raise BadModelError(f"the example of {name} has a batch of {batch_of_one[0]}", remedy="give a batch of 1")
 
-    def reference(x: Floats, before: tuple[Floats, ...]) -> tuple[Floats, tuple[Floats, ...]]:
+    def reference(x: Floats, before: Outputs) -> tuple[Outputs, Outputs]:
         given = (np.ascontiguousarray(x, np.float32).reshape(batch_of_one), *before)
         with torch.inference_mode():
             found = _outputs(module(*(torch.from_numpy(one) for one in given)))
-        real = [one.detach().to(torch.float32).numpy() for one in found]
-        return real[0].reshape(-1), tuple(real[len(real) - len(before) :])
+        real = tuple(one.detach().to(torch.float32).numpy() for one in found)
+        answers = len(real) - len(before)
+        return real[:answers], real[answers:]
 
     return SourceModel(
         kind="torch",

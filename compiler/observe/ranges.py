@@ -1,26 +1,25 @@
 """Observation -> (low, high): the real values that the codes of an activation span. Zero is always among them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.observe import Observation, Observations
-from compiler.plan import Ranges
+from compiler.plan import PERCENTILE, Ranges
 
 Range = tuple[float, float]
-PERCENTILE = 99.99
-"""Share of the nonzero values, in percent, that stays inside at each end. Chosen: ONNX Runtime's default, 99.999, clips
-next to nothing of a small network's few values."""
 STEPS = 255
 """Steps of an 8-bit code."""
 GRID = 64
 """Positions of each end that the search tries, down to 1/GRID of the seen range."""
 
 
-def ranges_of(seen: Observations, method: Ranges) -> Mapping[str, Range]:
-    """Estimate the range of every tensor for codes of 8 bits."""
-    return {name: _with_zero(*_METHODS[method](one)) for name, one in seen.items()}
+def ranges_of(seen: Observations, method: Ranges, percent: float = PERCENTILE) -> Mapping[str, Range]:
+    """Estimate the range of every tensor for codes of 8 bits; only `percentile` reads `percent`."""
+    estimate = partial(percentile, percent=percent) if method == "percentile" else _METHODS[method]
+    return {name: _with_zero(*estimate(one)) for name, one in seen.items()}
 
 
 def minmax(seen: Observation) -> Range:

@@ -178,7 +178,7 @@ class Workbench:
 
     def _ranges(self, work: _Work, plan: Plan) -> Mapping[str, Range]:
         """A state comes in with the scale with which it left, so that going round changes nothing."""
-        ranges = dict(ranges_of(work.seen, plan.ranges))
+        ranges = dict(ranges_of(work.seen, plan.ranges, plan.percent))
         for entrance, leaving in state_names(self.network):
             (low, high), (other_low, other_high) = ranges[entrance], ranges[leaving]
             ranges[entrance] = ranges[leaving] = (min(low, other_low), max(high, other_high))

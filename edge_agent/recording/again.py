@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from edge.bundle import open_bundle
 from edge.errors import BadBundleError, BadDataError
-from edge.manifest import Variant
+from edge.manifest import Head, Variant
 from edge.preprocess import Preprocessor
-from edge.runtimes import open_session
+from edge.runtimes import open_session, outputs_of
 from edge_agent.recording.messages import Array, Life, Turn
 from edge_agent.recording.replay import Difference, ModelReplay
 
@@ -28,14 +28,18 @@ class Model:
         self._session = open_session(bundle, variant=variant, threads=life.threads)
         self._preprocessor = Preprocessor(bundle.manifest.input, self._session.variant.input)
         self.labels = bundle.manifest.labels
+        self.head = bundle.manifest.head if isinstance(bundle.manifest.head, Head) else None
         self.stateful = bool(self._session.variant.state)
         self._known = not self.stateful
         """Whether the state is the one that the recorded model had."""
         self._compared = self._uncompared = self._inputs = self._outputs = 0
         self._largest = 0.0
 
-    def output(self, turn: Turn, tell: Tell) -> NDArray[np.float32]:
-        """Prepare the picture, run the model on the recorded input (of another bundle: on the prepared one)."""
+    def outputs(self, turn: Turn, tell: Tell) -> tuple[NDArray[np.float32], ...]:
+        """Prepare the picture, run the model on the recorded input (of another bundle: on the prepared one).
+
+        Returns the first output; of a detector all.
+        """
         if turn.fresh:
             self._session.reset()
             self._known = True
@@ -53,13 +57,13 @@ class Model:
             np.copyto(buffer, turn.taken.array())
         del buffer  # a runtime refuses to run while it is looked at
         self._session.invoke()
-        output = self._session.output()
+        found = outputs_of(self._session) if self.head is not None else (self._session.output(),)
         if not self._known:
             self._uncompared += 1
-            return turn.output.array() if self._same else output
+            return (turn.output.array(),) if self._same else found
         self._compared += 1
-        self._compare(turn, output, tell)
-        return output
+        self._compare(turn, found[0], tell)
+        return found
 
     def forget(self) -> None:
         """Turns are missing: what a state was after them is not known until it begins anew."""

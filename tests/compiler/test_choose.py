@@ -12,6 +12,7 @@ from compiler.candidate import Candidate
 from compiler.choose import Choice, choose
 from compiler.compare import Comparison
 from compiler.measure import Measured, Scores, Timing
+from compiler.plan import Plan
 from edge.errors import BadModelError
 from edge.manifest import Latency, Quality, RuntimeName, TensorSpec, Variant
 from edge.target import Target, load_target
@@ -22,7 +23,7 @@ SAMPLES = 1000
 
 def measured(
     runtime: RuntimeName,
-    dtype: Literal["float32", "int8"],
+    dtype: Literal["float32", "int8", "mixed"],
     *,
     lost: int = 0,
     agreement: float = 1.0,
@@ -172,3 +173,17 @@ def test_where_nothing_keeps_the_budget_the_nearest_is_taken_to_the_proof() -> N
 def test_the_same_measurements_give_the_same_choice_whatever_the_clock_said() -> None:
     late = replace(INT8, timing=Timing("x86", 99, 98, 100))
     assert take([FLOAT, late]) == take([FLOAT, INT8])
+
+
+def test_of_several_good_mixed_plans_the_one_with_the_fewest_float_layers_runs() -> None:
+    bad = measured("litert", "int8", lost=40, agreement=0.99)
+    mixed = [measured("litert", "mixed", lost=lost, agreement=0.99) for lost in (1, 3, 40)]
+    layers = ("a", "b", "c", "d"), ("a", "b"), ("a",)
+    made = [
+        replace(one, candidate=replace(one.candidate, plan=Plan("litert", "mixed", keep_float=names)))
+        for one, names in zip(mixed, layers, strict=True)
+    ]
+    choice = take([FLOAT, bad, *made])
+    assert choice.main == 3  # one layer is not enough, four are more than are needed
+    assert choice.reasons[2] == "not taken: the chosen one is good enough with 2 layers in float"
+    assert "more than 1.00 points" in choice.reasons[4]

@@ -82,6 +82,24 @@ def test_every_method_keeps_zero_inside_and_stays_within_what_was_seen() -> None
         assert 3 <= high <= positive.high
 
 
+def test_a_lower_percentile_clips_more() -> None:
+    values = seen(np.random.default_rng(4).standard_t(3, (1, 100_000)))
+    spans = [ranges_of({"x": values}, "percentile", percent)["x"] for percent in (99.0, 99.9, 99.99)]
+    assert spans[0][1] < spans[1][1] < spans[2][1] <= values.high
+    assert ranges_of({"x": values}, "minmax", 99.0) == ranges_of({"x": values}, "minmax")
+
+
 def test_a_tensor_of_zeros_has_an_empty_range() -> None:
     for method in ("minmax", "percentile", "moving-average", "mse"):
         assert ranges_of({"x": seen(np.zeros((1, 4)))}, method)["x"] == (0, 0)  # type: ignore[arg-type]
+
+
+def test_the_padding_before_a_max_pool_is_no_activation() -> None:
+    for mark in (-np.inf, np.finfo(np.float32).min):
+        padded = np.pad(
+            np.linspace(0, 6, 30).reshape(1, 2, 5, 3), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=mark
+        )
+        found = seen(padded, padded)
+        assert minmax(found) == (0, 6)
+        assert found.channel_max.max() == 6
+        assert 0 < percentile(found)[1] <= 6

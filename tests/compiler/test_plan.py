@@ -20,6 +20,13 @@ def test_layer_names_with_spaces_commas_and_semicolons_survive_printing() -> Non
     assert parse_plan(str(plan)) == plan
 
 
+def test_a_percentile_is_printed_where_it_is_not_the_usual_one() -> None:
+    assert str(Plan("litert", "int8", ranges="percentile")) == "litert int8 ranges=percentile"
+    plan = Plan("litert", "int8", ranges="percentile", percent=99.9999)
+    assert str(plan) == "litert int8 ranges=percentile percent=99.9999"
+    assert parse_plan(str(plan)) == plan
+
+
 def test_more_effort_only_adds_plans_and_nothing_is_listed_twice() -> None:
     quick, normal, thorough = (plans("torch", PC, effort) for effort in ("quick", "normal", "thorough"))
     assert normal[: len(quick)] == quick
@@ -52,6 +59,10 @@ def test_activations_are_unsigned_on_x86_and_signed_on_arm() -> None:
         ("litert mixed", "mixed"),
         ("litert int8 float=Conv_0", "mixed"),
         ("litert int8 speed=11", "'speed'"),
+        ("litert int8 percent=99", "only percentile"),
+        ("litert int8 ranges=percentile percent=101", "between 50 and 100"),
+        ("litert int8 ranges=percentile percent=nan", "between 50 and 100"),
+        ("litert int8 ranges=percentile percent=most", "'most' is no number"),
         ("litert", "''"),
         ("", "''"),
     ],

@@ -1,11 +1,6 @@
 """The telemetry database, on SQLite and on a PostgreSQL of this test's own."""
 
-import os
 import random
-import shutil
-import socket
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,51 +27,6 @@ from fleet.store import Store, Telemetry, Unreadable, is_news, open_store
 
 NS = 10**9
 OUTBOX = "0123456789abcdef"
-
-
-def postgres_tool(name: str) -> str | None:
-    found = [str(path) for path in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")]
-    return sorted(found)[-1] if found else shutil.which(name)
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    """A private cluster: own folder, own socket, own port; ends with the module."""
-    initdb, postgres = postgres_tool("initdb"), postgres_tool("postgres")
-    if not initdb or not postgres:
-        pytest.skip("PostgreSQL is not installed: apt install postgresql")
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder = Path(tempfile.mkdtemp(prefix="edgewright-pg-"))
-    if as_user:
-        shutil.chown(folder, "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = str(folder / "data")
-    made = subprocess.run(
-        [*as_user, initdb, "-D", data, "-A", "trust", "-U", "edge", "--no-sync", "-E", "UTF8"],
-        capture_output=True, text=True, check=False, cwd=folder,
-    )  # fmt: skip
-    if made.returncode:
-        pytest.skip(f"initdb does not work here: {made.stderr[-300:]}")
-    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
-    server = subprocess.Popen(
-        [*as_user, postgres, "-D", data, "-p", str(port), *options], cwd=folder, stderr=subprocess.DEVNULL
-    )
-    url = f"postgresql+psycopg://edge@/postgres?host={folder}&port={port}"
-    try:
-        for _ in range(300):
-            try:
-                open_store(url).close()
-                break
-            except FleetError:
-                assert server.poll() is None, "the server ended"
-                threading.Event().wait(0.1)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
