@@ -1,20 +1,23 @@
 """Networks with a memory: what goes round, on sequences, in both formats, in float and in integers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compiler.candidate import Builder
+from compiler.candidate import Builder, check_parity
 from compiler.compare import compare
 from compiler.dataset import arrange
 from compiler.evaluate import evaluate_bundle
 from compiler.load import load_model
-from compiler.load.source import SourceModel
+from compiler.load.source import Floats, Outputs, SourceModel
 from compiler.load.state import parse_states, read_states, write_states
+from compiler.opening import open_subject
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
 from compiler.plan import Plan, plans
@@ -24,8 +27,8 @@ from compiler.search import Scope
 from compiler.yardstick import Run, fit
 from edge import console
 from edge.bundle import open_bundle
-from edge.errors import BadArgumentError, BadDataError, BadModelError
-from edge.manifest import SeriesInput, TensorInput
+from edge.errors import BadArgumentError, BadDataError, BadModelError, StudyError, TargetUnsupportedError
+from edge.manifest import SeriesInput, TaskName, TensorInput
 from edge.runtimes import Session, check_golden, open_model, open_session, run_float
 from edge.target import load_target
 
@@ -233,6 +236,37 @@ def test_only_a_network_with_a_memory_tries_to_keep_it_in_float() -> None:
     assert all(plan.passes[0] == "float-state" for plan in ints)
 
 
+@pytest.mark.parametrize("at", [0, 5])
+def test_exporting_is_held_at_every_step_and_for_every_answer(gatherer: Path, at: int) -> None:
+    model = load_model(str(gatherer), GATHERER)
+    calibration = drifting(3, 6)
+    made = Builder(model, lambda: iter(calibration)).build(Plan("onnxruntime"))
+    last = calibration[2][at]  # of the last sequence, which begins anew
+
+    def otherwise(x: Floats, states: Outputs) -> tuple[Outputs, Outputs]:
+        outputs, after = model.reference(x, states)
+        return tuple(one + 1 for one in outputs) if (x == last).all() else outputs, after
+
+    check_parity(model, made, lambda: iter(calibration))
+    with pytest.raises(BadModelError, match="changed the model"):
+        check_parity(replace(model, reference=otherwise), made, lambda: iter(calibration))
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "error", "said"),
+    [
+        ("detect", "raspberrypi4", BadModelError, "a detector with a state"),
+        ("classify", "rk3588", TargetUnsupportedError, "no network with a state"),
+    ],
+)
+def test_a_memory_is_refused_where_nothing_would_carry_it(
+    tmp_path: Path, gatherer: Path, task: TaskName, target: str, error: type[Exception], said: str
+) -> None:
+    asked = replace(request_to(tmp_path, gatherer, tmp_path), task=task, order=Order(target=target))
+    with pytest.raises(error, match=said):
+        open_subject(asked, console.progress)
+
+
 # --- sequences -------------------------------------------------------------------------------------
 
 
@@ -333,3 +367,25 @@ def test_a_compiled_memory_is_compiled_to_the_same_bytes(
     result, data = compiled
     again = compile_model(request_to(tmp_path, gatherer, data), stage=console.progress, warn=lambda _: None)
     assert again.bundle.read_bytes() == result.bundle.read_bytes()
+
+
+def test_a_study_of_a_memory_searches_with_its_state_and_gives_it_to_the_compile(
+    tmp_path: Path, gatherer: Path, compiled: tuple[Compiled, Path]
+) -> None:
+    pytest.importorskip("optuna", reason="needs edgewright[tune]")
+    from compiler.tuning.bound import Bound, hold_same
+    from compiler.tuning.recall import ask_again, recall
+    from compiler.tuning.tune import Quest, tune_model
+
+    url, asked = f"sqlite:///{tmp_path / 'study.db'}", request_to(tmp_path, gatherer, compiled[1])
+    tuned = tune_model(asked, Quest(url, "memory", trials=4), stage=console.progress, warn=lambda _: None)
+    assert any("float-state" in one.plan for one in tuned.tried)
+    with pytest.raises(StudyError, match="other states"):
+        hold_same("memory", tuned.bound, msgspec.structs.replace(tuned.bound, states="h=0"))
+    old = {name: value for name, value in msgspec.to_builtins(tuned.bound).items() if name != "states"}
+    assert msgspec.convert(old, Bound).states == ""  # of a study from before there were states
+    again = ask_again(replace(asked, states=()), recall(url, "memory"))
+    assert again.states == GATHERER
+    made = compile_model(again, stage=console.progress, warn=lambda _: None)
+    assert open_bundle(made.bundle).manifest.stateful
+    assert {str(one.candidate.plan) for one in made.measured} <= {one.plan for one in tuned.tried}
