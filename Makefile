@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 # tests mostly wait for processes of their own; a file's tests stay together, so that what they share is made once
 JOBS   ?= 2
 
-.PHONY: install demo test test-agent check bench bench-compiler clean
+.PHONY: install demo test test-agent check bench bench-compiler bench-fuzz bench-reproducible clean
 
 install: $(VENV)/.installed
 
@@ -63,6 +63,14 @@ bench: $(VENV)/.installed
 # hours on two cores; goes on where it was stopped, and is no part of `make test` or of CI
 bench-compiler: $(VENV)/.installed
 	$(BIN)/python tests/bench/compiler/bench_compiler.py docs/benchmarks $(ARGS)
+
+# a quarter of an hour on an idle core; goes on where it was stopped
+bench-fuzz: $(VENV)/.installed
+	$(BIN)/python tests/bench/fuzz/fuzz.py docs/benchmarks $(ARGS)
+
+# installs the compiler twice; needs root and Debian's libfaketime and locales
+bench-reproducible: $(VENV)/.installed
+	$(BIN)/python tests/bench/reproducible.py docs/benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

@@ -9,24 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.export import FORMATS
-from compiler.load import SourceModel, load_model
-from compiler.plan import Effort, Plan, plans, runtimes_for
+from compiler.load import SourceModel
+from compiler.plan import Plan
 from compiler.quantize.workbench import Calibration, Workbench
-from edge.errors import BadModelError, MissingExtraError
+from edge.errors import BadModelError
 from edge.manifest import Precision, RuntimeName, Variant
-from edge.target import Target
-
-__all__ = [
-    "Builder",
-    "Calibration",
-    "Candidate",
-    "Progress",
-    "Skipped",
-    "SourceModel",
-    "build",
-    "build_candidates",
-    "load_model",
-]
 
 Progress = Callable[[str], None]
 """Called with a few words at the start of each step."""
@@ -101,54 +88,6 @@ class Builder:
     def _untouched(self, runtime: RuntimeName) -> Candidate:
         """Return a source that is quantized already, as it is."""
         return _candidate(runtime, "int8", self._model.payload, note="quantized by its maker", plan=None)
-
-
-def build(model: SourceModel, plan: Plan, calibration: Calibration) -> Candidate:
-    """Build one plan. For several of one model, a `Builder` saves exporting and observing again.
-
-    Raises: BadModelError; MissingExtraError.
-    """
-    return Builder(model, calibration).build(plan)
-
-
-def build_candidates(
-    model: SourceModel,
-    *,
-    calibration: Calibration,
-    target: Target,
-    progress: Progress,
-    effort: Effort = "quick",
-) -> tuple[list[Candidate], list[Skipped]]:
-    """Build every plan for `target`, the preferred runtime first; a quantized source as it is.
-
-    Raises: BadModelError if nothing could be built; its text is the reason of the first failure.
-    """
-    builder = Builder(model, calibration, progress)
-    built: list[Candidate] = []
-    skipped: list[Skipped] = []
-    failure: BadModelError | MissingExtraError | None = None
-    for plan in _ordered(model, target, effort):
-        try:
-            built.append(builder.build(plan))
-        except (BadModelError, MissingExtraError) as exc:
-            failure = failure or exc
-            skipped.append(Skipped(plan.runtime, plan.precision, exc.problem))
-    if not built:
-        raise failure or BadModelError(
-            f"{target.name} runs {', '.join(target.runtimes)}, and a {model.kind} model reaches none of them",
-            remedy="give a .pt2 or file.py:function, which compile for every runtime",
-        )
-    return built, skipped
-
-
-def _ordered(model: SourceModel, target: Target, effort: Effort) -> list[Plan]:
-    """Return the plans runtime by runtime; one for each format of a source that is quantized already."""
-    runtimes = runtimes_for(model.kind, target, quantized=model.quantized)
-    if model.quantized:
-        return [Plan(runtime, "int8") for runtime in runtimes]
-    return sorted(
-        plans(model.kind, target, effort, stateful=bool(model.state)), key=lambda plan: runtimes.index(plan.runtime)
-    )
 
 
 def _candidate(runtime: RuntimeName, dtype: Precision, data: bytes, *, note: str, plan: Plan | None) -> Candidate:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from compiler.options import Flag, Given
+from compiler.options import KEPT, Flag, Given, Kept
 from compiler.plan import Effort
 from edge import console
 from edge.errors import BadArgumentError
@@ -118,11 +118,13 @@ def compile_command(
 
     predict = predictor(request.order.target, given.calibration)
 
-    def make() -> tuple[Json, str]:
+    def make(request: "Request") -> tuple[Json, str]:
         compiled = compile_model(request, stage=console.progress, warn=warn, predict=predict)
         return to_json(compiled), summarize(compiled)
 
-    told, text = compile_again(request, cache=given.kept, calibration=given.calibration, warn=warn, make=make)
+    told, text = compile_again(
+        request, cache=given.kept, calibration=given.calibration, warn=warn, stage=console.progress, make=make
+    )
     if earlier is not None:
         hold_same_bytes(earlier, told["recipe"]["bundle_sha256"])
     console.emit(told, json=json, text=text)
@@ -182,8 +184,7 @@ def explain_command(
     label_column: str = "label",
     effort: Effort = "normal",
     calibration: Path | None = None,
-    cache: Path | None = None,
-    no_cache: Flag = False,
+    kept: Kept = KEPT,
     json: Flag = False,
 ) -> None:
     """Say which layers of a bundle's model int8 harms, why, and what each repair recovers and costs.
@@ -202,20 +203,17 @@ def explain_command(
         Which repairs to hold against each other, as for `edge compile`.
     calibration
         What a board of this kind measured, as for `edge compile`.
-    cache
-        Folder of what was built before; by default `edgewright` in the user's cache folder.
-    no_cache
-        Build everything anew, and keep nothing.
+    kept
+        Where what was built is kept.
     json
         Print one JSON object.
     """
-    from compiler.cache import Cache, default_folder
     from compiler.explain.bundle import Question, explain_bundle
     from compiler.explain.words import explanation_to_json, summarize_explanation
     from compiler.search import Scope
     from edge.bundle import open_bundle
 
-    scope = Scope(effort=effort, cache=Cache(None if no_cache else cache or default_folder()))
+    scope = Scope(effort=effort, cache=kept.open())
     predict = predictor(open_bundle(bundle).manifest.target, calibration)
     question = Question(bundle, model, data, label_column, scope)
     told = explain_bundle(question, stage=console.progress, predict=predict)

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 from compiler.budget import Budget
-from compiler.candidate import load_model
 from compiler.checks import check_memory, check_task
 from compiler.contract import Resolved, beside, read_labels, read_task, resolve_contract
 from compiler.dataset import Data, arrange
 from compiler.detection.arrange import arrange_boxes, assume
 from compiler.detection.head import known_labels, shapes_of
 from compiler.detection.packed import BoxReader
-from compiler.load.source import SourceModel
+from compiler.load import SourceModel, load_model
 from compiler.load.state import StatePair
 from compiler.measure import run_reference
 from compiler.packing import Order
@@ -65,6 +64,8 @@ class Request:
     """Convert a float .tflite to ONNX as well, so that onnxruntime and the RK3588's toolkit have something."""
     settled: Settled | None = None
     """Given by a recipe or a study: then nothing is looked for beside the model."""
+    source: SourceModel | None = field(default=None, repr=False)
+    """`model`, if somebody has loaded it already: a function may take long, and is called once."""
 
 
 def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
@@ -80,8 +81,7 @@ def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
         check_memory(task, load_target(request.order.target))
     data = open_data(request.data, label_column=request.label_column, task=task, stateful=bool(request.states))
     labels = read_labels(request.labels_file) if request.labels_file else ()
-    with stage("loading the model", None):
-        model = check_task(load_model(request.model, request.states), task)
+    model = check_task(_load(request, stage), task)
     model = _converted(model, request, stage)
     resolved = resolve_contract(model, data, request.input_file, beside(request.model), task=task)
     return subject_of(model, data, resolved, labels or resolved.labels, task, stage), resolved
@@ -109,8 +109,7 @@ def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subje
     task = request.task or "classify"
     if request.states:
         check_memory(task, load_target(request.order.target))
-    with stage("loading the model", None):
-        model = check_task(load_model(request.model, request.states), task)
+    model = check_task(_load(request, stage), task)
     _hold_same(settled, "another model", model.sha256, settled.source_sha256)
     model = _converted(model, request, stage)
     data = open_data(request.data, label_column=request.label_column, task=task, stateful=bool(request.states))
@@ -129,6 +128,21 @@ def _converted(model: SourceModel, request: Request, stage: Stage) -> SourceMode
 
     with stage("converting to ONNX", None):
         return with_onnx(model, console.say)
+
+
+def load_source(request: Request, stage: Stage) -> Request:
+    """Return the request with its model loaded.
+
+    Raises: FileMissingError, BadModelError, MissingExtraError.
+    """
+    return replace(request, source=_load(request, stage))
+
+
+def _load(request: Request, stage: Stage) -> SourceModel:
+    if request.source is not None:
+        return request.source
+    with stage("loading the model", None):
+        return load_model(request.model, request.states)
 
 
 def _hold_same(settled: Settled, what: str, found: str, wanted: str) -> None:

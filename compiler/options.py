@@ -18,6 +18,32 @@ Flag = Annotated[bool, Parameter(negative="")]
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Where what was built is kept, for the next time.
+
+    Attributes
+    ----------
+    cache
+        Folder of what was built before; by default `edgewright` in the user's cache folder.
+    no_cache
+        Build everything anew, and keep nothing.
+    """
+
+    cache: Path | None = None
+    no_cache: Flag = False
+
+    def open(self) -> "Cache":
+        """Return the cache, which may be of no folder."""
+        from compiler.cache import Cache, default_folder
+
+        return Cache(None if self.no_cache else self.cache or default_folder())
+
+
+KEPT = Kept()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
 class Given:
     """Model, data and target, as the command line names them.
 
@@ -69,9 +95,7 @@ class Given:
     @property
     def kept(self) -> "Cache":
         """Where results are kept."""
-        from compiler.cache import Cache, default_folder
-
-        return Cache(None if self.no_cache else self.cache or default_folder())
+        return Kept(self.cache, self.no_cache).open()
 
     @property
     def says_how(self) -> bool:

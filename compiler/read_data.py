@@ -6,7 +6,6 @@ Pictures are hashed at once, which reads every file, and decoded when asked for.
 import csv
 import difflib
 import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -139,7 +138,7 @@ def _open_npz(path: Path, *, numbers: bool, stateful: bool) -> Data:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name in {"x", "y"}}
             names = short(archive.files) or "nothing"
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as exc:
+    except Exception as exc:  # numpy parses the header as Python code, and lets out what that raises
         raise BadDataError(
             f"{path} is not a readable .npz: {exc}", remedy="save it with numpy.savez(path, x=samples, y=labels)"
         ) from exc
@@ -149,6 +148,11 @@ def _open_npz(path: Path, *, numbers: bool, stateful: bool) -> Data:
             remedy="save it with numpy.savez(path, x=samples, y=labels)",
         )
     x, y = arrays["x"], arrays["y"]
+    if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):  # numpy hands out the bytes of what is no array
+        raise BadDataError(
+            f"{path} holds x or y as something else than an array",
+            remedy="save it with numpy.savez(path, x=samples, y=labels)",
+        )
     if x.ndim < 2 or len(x) == 0:
         raise BadDataError(
             f"{path} holds no samples: x has the shape {x.shape}", remedy="x wants one sample a row: [samples, ...]"

@@ -9,13 +9,14 @@ from typing import TypeVar
 
 import msgspec
 
-from compiler.cache import Cache, code_digest, key_of
-from compiler.candidate import Builder, Calibration, Candidate, Skipped
+from compiler.cache import Cache, code_digest, installed, key_of
+from compiler.candidate import Builder, Candidate, Skipped
 from compiler.export.tflite_to_onnx import NOT_ASKED
+from compiler.load import SourceModel
 from compiler.measure import Measured, host_core, sqnr_of
 from compiler.mixed import mixed_plans
-from compiler.packing import tool_versions
 from compiler.plan import Effort, Plan, plans, runtimes_for
+from compiler.quantize.workbench import Calibration
 from compiler.stage import Stage
 from compiler.subject import Subject
 from edge.errors import BadModelError, MissingExtraError
@@ -71,7 +72,7 @@ def search(
     shelf = Shelf(subject, calibration, calibrated, scope.cache)
     if subject.model.kind == "tflite" and not subject.model.quantized and "onnxruntime" in target.runtimes:
         shelf.skipped.append(Skipped("onnxruntime", "float32", NOT_ASKED))
-    wanted = planned(subject, target, scope)
+    wanted = planned(subject.model, target, scope)
     with stage("building candidates", len(wanted)) as step:
         for plan in wanted:
             shelf.add(plan)
@@ -96,9 +97,7 @@ class Shelf:
         self.failure: BadModelError | MissingExtraError | None = None
         """The first one."""
         self._cache = cache
-        states = [str(pair) for pair in subject.model.pairs]
-        known = (subject.model.sha256, states, subject.contract, digests)
-        self._known = (code_digest(), tool_versions(), host_core(), *known)
+        self._known = (code_digest(), installed(), host_core(), subject.model.identity, subject.contract, digests)
 
     def add(self, plan: Plan) -> Candidate | None:
         """Build one; None if it cannot be built, or is there already: a pass that does not help leaves no trace."""
@@ -150,12 +149,11 @@ def _refine(
     return tried
 
 
-def planned(subject: Subject, target: Target, scope: Scope) -> list[Plan]:
+def planned(model: SourceModel, target: Target, scope: Scope) -> list[Plan]:
     """List the plans to build, runtime by runtime; one for each format of a source that is quantized already."""
-    runtimes = runtimes_for(subject.model.kind, target, quantized=subject.model.quantized)
-    if subject.model.quantized:
-        return [Plan(runtime, "int8") for runtime in runtimes]
-    wanted = scope.plans or plans(subject.model.kind, target, scope.effort, stateful=bool(subject.model.state))
+    if model.quantized:
+        return [Plan(runtime, "int8") for runtime in runtimes_for(model.kind, target, quantized=True)]
+    wanted = scope.plans or plans(model.kind, target, scope.effort, stateful=bool(model.state))
     return sorted(wanted, key=lambda plan: target.runtimes.index(plan.runtime))
 
 

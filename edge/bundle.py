@@ -113,6 +113,14 @@ def pack(path: Path, manifest: Manifest, *, files: Mapping[str, bytes], golden: 
             ),
         }
     )
+    return place(path, data)
+
+
+def place(path: Path, data: bytes) -> Path:
+    """Write the bytes of a bundle, all of them or nothing, opened as a stranger would before they stand at `path`.
+
+    Raises: BadBundleError, DiskFullError.
+    """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=_folder(path))
     temporary = Path(name)
     try:

@@ -7,11 +7,12 @@ cache; only the plain int8 form, which all others are held against, is new.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compiler.candidate import Builder, Skipped, load_model
+from compiler.candidate import Builder, Skipped
 from compiler.checks import check_task, compilable_target
 from compiler.contract import Resolved
 from compiler.explain.layer_by_layer import explain_layers, plain
 from compiler.explain.layers import LayerError
+from compiler.load import load_model
 from compiler.load.source import SourceModel
 from compiler.load.state import read_states
 from compiler.measure import (

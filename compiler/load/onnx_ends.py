@@ -73,7 +73,7 @@ def _input_shape(value: Any, name: str) -> tuple[int, ...]:  # noqa: ANN401
     if open_dims:
         problem = f"the input {value.name} of {name} leaves dimensions open: {', '.join(open_dims)}"
         raise BadModelError(problem, remedy=_FIXED)
-    if dims[0].dim_value > 1:
+    if dims[0].HasField("dim_value") and dims[0].dim_value not in {-1, 1}:
         problem = f"the input {value.name} of {name} has a fixed batch of {dims[0].dim_value}"
         raise BadModelError(problem, remedy="export it with a batch of 1, or with an open batch")
     return (1, *(dim.dim_value for dim in dims[1:]))

@@ -98,6 +98,18 @@ def _read(path: Path) -> tuple[Any, str]:
     return proto, digest.hexdigest()
 
 
+def files_of(path: Path) -> list[Path]:
+    """List the files that an ONNX file keeps its weights in; none if it cannot be read."""
+    import onnx
+
+    try:
+        with quiet():
+            names = _external_files(onnx.load(path, load_external_data=False))
+    except Exception:  # noqa: BLE001 - loading says what is wrong with it; each of three parsers raises its own
+        return []
+    return [path.parent / name for name in names]
+
+
 def _external_files(proto: Any) -> list[str]:  # noqa: ANN401  an onnx.ModelProto
     entries = (entry for tensor in proto.graph.initializer for entry in tensor.external_data)
     return sorted({entry.value for entry in entries if entry.key == "location"})

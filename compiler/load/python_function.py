@@ -5,8 +5,10 @@ import importlib.util
 import inspect
 import sys
 import traceback
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,7 +35,9 @@ def load_function(path: Path, function: str, states: Sequence[StatePair] = ()) -
     module, examples = _network_and_examples(torch, returned, f"{path.name}:{function}")
     shapes = [tuple(int(size) for size in example.shape) for example in examples]
     inputs = [Port(*one) for one in zip(_input_names(module, len(shapes)), shapes, strict=True)]
-    return from_module(module, inputs, name=path.stem, sha256=_digest(path, module), states=states)
+    model = from_module(module, inputs, name=path.stem, sha256=_digest(path, module), states=states)
+    seen = shapes if states else [model.input_shape]
+    return replace(model, behaviour=f"{model.sha256} {_behaviour(module, seen)}")
 
 
 def _input_names(module: Any, count: int) -> list[str]:  # noqa: ANN401
@@ -118,6 +122,16 @@ def _digest(path: Path, module: Any) -> str:  # noqa: ANN401
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(dtype=_bytes_type()).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _behaviour(module: Any, shapes: Sequence[tuple[int, ...]]) -> str:  # noqa: ANN401
+    """Hash what the network computes: code that the file imports, settings and random numbers may change it, too."""
+    from compiler.load.tape import fingerprint
+
+    try:
+        return fingerprint(module, shapes)
+    except Exception:  # noqa: BLE001 - what cannot be recorded, for whatever reason, is never known again
+        return uuid.uuid4().hex
 
 
 def _bytes_type() -> Any:  # noqa: ANN401

@@ -49,6 +49,14 @@ class SourceModel:
     """As the user named the states."""
     note: str = ""
     """What loading changed, for people; empty if nothing."""
+    behaviour: str = ""
+    """Of a network that Python code made: a hash of all that it computes, by which what was made of it is known again.
+    Empty for a file, whose content is all there is."""
+
+    @property
+    def identity(self) -> str:
+        """By which what was built or measured of this model, with these states, is known again."""
+        return " ".join([self.behaviour or self.sha256, *map(str, self.pairs)])
 
     @property
     def start(self) -> Outputs:

@@ -29,7 +29,7 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
     def reference(x: Floats, _none: Outputs) -> tuple[Outputs, Outputs]:
         batch = quantize(np.asarray(x, np.float32).reshape(spec.shape), spec)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
-        interpreter.invoke()
+        _invoke(interpreter, name)
         details = interpreter.get_output_details()
         return tuple(dequantize(interpreter.get_tensor(one["index"]), tensor_spec(one)) for one in details), ()
 
@@ -49,6 +49,18 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
         quantized=_is_quantized(interpreter),
         note=f"{expanded} weights that were kept in 8 or 16 bits were expanded to float32" if expanded else "",
     )
+
+
+def _invoke(interpreter: Any, name: str) -> None:  # noqa: ANN401
+    """Run once.
+
+    Raises: BadModelError for a file whose operators do not go together.
+    """
+    try:
+        interpreter.invoke()
+    except (ValueError, RuntimeError) as exc:
+        problem = f"{name}.tflite can be opened, but not run: {_first_line(str(exc))}"
+        raise BadModelError(problem, remedy="convert the model anew; the file may be damaged") from exc
 
 
 def open_interpreter(content: bytes, name: str) -> Any:  # noqa: ANN401  LiteRT ships no types
@@ -101,6 +113,9 @@ def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
         raise BadModelError(f"the tensor {detail['name']} is {kind}", remedy="outputs must be float32, int8 or uint8")
     scale, zero_point = detail["quantization"]
     integer = dtype != "float32"
+    if integer and not (0 < scale < np.inf and np.iinfo(dtype).min <= zero_point <= np.iinfo(dtype).max):
+        problem = f"the tensor {detail['name']} has the scale {scale:g}, zero point {zero_point}, no {dtype}"
+        raise BadModelError(problem, remedy="quantize the model anew; the file may be damaged")
     return TensorSpec(
         name=detail["name"],
         shape=cast(tuple[int, ...], tuple(int(size) for size in detail["shape"])),
@@ -138,5 +153,10 @@ def _cannot_open(name: str, said: str) -> BadModelError:
         where = f" (node {node[1]})" if node else ""
         problem = f"{name} uses the operator {custom[1]}{where}, which LiteRT does not have"
         return BadModelError(problem, remedy="convert the model with built-in operators only, without SELECT_TF_OPS")
-    line = said.strip().splitlines()[0] if said.strip() else "no message"
-    return BadModelError(f"{name} cannot be opened: {line}", remedy="convert the model anew; the file may be truncated")
+    return BadModelError(
+        f"{name} cannot be opened: {_first_line(said)}", remedy="convert the model anew; the file may be truncated"
+    )
+
+
+def _first_line(said: str) -> str:
+    return said.strip().splitlines()[0] if said.strip() else "no message"

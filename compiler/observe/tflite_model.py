@@ -44,7 +44,8 @@ def run_tflite(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Iterat
     exits = exits[len(exits) - len(states) :]
     details = {one["index"]: one for one in interpreter.get_tensor_details()}
     given = [first, *states]
-    produced = [*(one["index"] for one in given), *(index for op in graph.operators for index in op.outputs)]
+    made = (*(one["index"] for one in given), *(at for op in graph.operators for at in op.outputs), *graph.outputs)
+    produced = [index for index in dict.fromkeys(made) if index in details]  # LiteRT names none that it cannot describe
     for sample in samples:
         held = [np.zeros(state["shape"], np.float32) for state in states]
         for x in sample:

@@ -16,12 +16,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.candidate import Calibration, Candidate, Skipped
+from compiler.candidate import Candidate, Skipped
 from compiler.choose import Choice
 from compiler.measure import Measure, Measured
 from compiler.placement.ledger import Ledger
 from compiler.placement.rknn import Simulator, Way, compile_for_rknn
 from compiler.plan import BY_NPU, Effort, Plan
+from compiler.quantize.workbench import Calibration
 from compiler.search import Found, Scope
 from edge.environments import RKNN
 from edge.errors import BadModelError

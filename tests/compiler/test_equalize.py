@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compiler.candidate import Builder, Candidate, SourceModel
+from compiler.candidate import Builder, Candidate
+from compiler.load import SourceModel
 from compiler.load.state import Port
 from compiler.load.torch_module import from_module
 from compiler.plan import Pass, Plan

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from hand_made import make_addition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.observe import Observation, Observer
 from compiler.observe.histogram import BINS, Histogram
 from compiler.observe.ranges import least_squares, minmax, moving_average, percentile, ranges_of
+from compiler.observe.tflite_model import run_tflite
 
 
 def seen(*samples: np.ndarray) -> Observation:
@@ -103,3 +105,10 @@ def test_the_padding_before_a_max_pool_is_no_activation() -> None:
         assert minmax(found) == (0, 6)
         assert found.channel_max.max() == 6
         assert 0 < percentile(found)[1] <= 6
+
+
+def test_an_output_that_is_a_constant_is_seen_though_no_operator_makes_it() -> None:
+    content = make_addition(constant=True, outputs=[2, 1])  # detectors give their anchors this way
+    (found,) = run_tflite(content, [np.zeros((1, 4), np.float32)])
+    assert found.keys() == {"x", "y", "other"}
+    assert found["other"].tolist() == found["y"].tolist() == [[1.0] * 4]

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.candidate import Builder, load_model
+from compiler.candidate import Builder
 from compiler.export import FORMATS
 from compiler.export import tflite_to_onnx as converter
 from compiler.export.tflite_to_onnx import tflite_to_onnx, with_onnx
+from compiler.load import load_model
 from compiler.load.tflite_file import load_tflite
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model

@@ -7,11 +7,13 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from numpy.typing import NDArray
 
-from compiler.candidate import Builder, Candidate, SourceModel, build_candidates, load_model
+from compiler.candidate import Builder, Candidate
+from compiler.load import SourceModel, load_model
 from compiler.load.torch_module import from_module
 from compiler.plan import Plan
 from compiler.quantize.error import sqnr_db
 from compiler.quantize.tflite_model import SIGNATURE, float_operators, modernize
+from compiler.search import Scope, planned
 from edge.runtimes import open_model, run_float
 from edge.target import load_target
 
@@ -40,10 +42,9 @@ def built(case: tuple[SourceModel, NDArray[np.float32], NDArray[np.int64]]) -> l
     def calibration() -> Iterator[NDArray[np.float32]]:
         return iter(x[:CALIBRATION])
 
-    target = load_target("raspberrypi4")
-    candidates, skipped = build_candidates(source, calibration=calibration, target=target, progress=lambda _step: None)
-    assert skipped == []
-    return candidates
+    builder = Builder(source, calibration)
+    plans = planned(source, load_target("raspberrypi4"), Scope(effort="quick"))
+    return [builder.build(plan) for plan in plans]
 
 
 def test_int8_decides_as_float_does_on_samples_it_never_saw(

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from compiler.again import fingerprint
 from compiler.candidate import Builder, check_parity
 from compiler.compare import compare
 from compiler.dataset import arrange
@@ -66,6 +67,18 @@ def echo():
 
 def forgetful():
     return torch.nn.Linear(3, 2), torch.zeros(1, 3)
+"""
+LEAK = """
+import os
+import torch
+
+class Leak(torch.nn.Module):
+    def forward(self, x, h):
+        h = float(os.environ["LEAK"]) * h + x
+        return h + 1, h
+
+def load():
+    return Leak(), (torch.zeros(1, 3), torch.zeros(1, 3))
 """
 DECAY = 0.98
 Make = Callable[..., Path]
@@ -265,6 +278,28 @@ def test_a_memory_is_refused_where_nothing_would_carry_it(
     asked = replace(request_to(tmp_path, gatherer, tmp_path), task=task, order=Order(target=target))
     with pytest.raises(error, match=said):
         open_subject(asked, console.progress)
+
+
+def test_a_network_is_known_again_by_what_it_computes_and_by_its_states(
+    networks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, swapped = (
+        load_model(f"{networks}:lstm", parse_states(words))
+        for words in (["h=0", "c=2"], ["h=0", "c=2"], ["h=2", "c=0"])
+    )
+    assert first.identity == second.identity
+    assert first.behaviour == swapped.behaviour
+    assert first.identity != swapped.identity
+    (tmp_path / "leak.py").write_text(LEAK)
+    leaks = []
+    for share in ("0.5", "0.6"):
+        monkeypatch.setenv("LEAK", share)
+        leaks.append(load_model(f"{tmp_path / 'leak.py'}:load", parse_states(["h=1"])))
+    assert leaks[0].sha256 == leaks[1].sha256  # the file and the weights are the same
+    assert leaks[0].identity != leaks[1].identity
+    asked = request_to(tmp_path, networks, networks)
+    for other in (replace(asked, states=()), replace(asked, onnx_too=True)):
+        assert list(fingerprint(asked, None)) != list(fingerprint(other, None))
 
 
 # --- sequences -------------------------------------------------------------------------------------
