@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from compiler.export import FORMATS
 from compiler.load import SourceModel
-from compiler.plan import Plan
+from compiler.plan import REACHES, Format, Plan, Ranges
 from compiler.quantize.workbench import Calibration, Workbench
 from edge.errors import BadModelError
 from edge.manifest import Precision, RuntimeName, Variant
@@ -35,6 +36,8 @@ class Candidate:
     """For people: what is special about this candidate; empty if nothing is."""
     plan: Plan | None = None
     """How it was made; `str(plan)` is its recipe. None: it was packed as it came."""
+    judged: tuple[str, ...] = ()
+    """See `compiler.quantize.workbench.Made`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Builder:
         self._model, self._calibration, self._progress = model, calibration, progress
         self._floats: dict[RuntimeName, Candidate] = {}
         self._benches: dict[RuntimeName, Workbench] = {}
+        self._trained: dict[Ranges, bytes | str] = {}
 
     def build(self, plan: Plan) -> Candidate:
         """Build one file; its float form was checked against the source.
@@ -66,14 +70,28 @@ class Builder:
             return as_float
         self._progress(f"quantizing for {plan.runtime}: {plan.precision}")
         made = self.bench(plan.runtime).make(plan)
-        return _candidate(plan.runtime, plan.precision, made.content, note=made.note, plan=plan)
+        candidate = _candidate(plan.runtime, plan.precision, made.content, note=made.note, plan=plan)
+        return replace(candidate, judged=made.judged)
 
     def bench(self, runtime: RuntimeName) -> Workbench:
         """Return the workbench of one runtime's format, for sensitivity and explanations, too."""
         if runtime not in self._benches:
             as_float = self._float(runtime)
-            self._benches[runtime] = Workbench(as_float.data, Plan(runtime).file_format, self._calibration)
+            form = Plan(runtime).file_format
+            retrain = partial(self._retrain, form)
+            self._benches[runtime] = Workbench(as_float.data, form, self._calibration, retrain)
         return self._benches[runtime]
+
+    def _retrain(self, form: Format, ranges: Ranges) -> bytes | str:
+        """Return a float file of trained weights, or why there is none; both formats share one training."""
+        if "onnx" not in REACHES[self._model.kind]:
+            return "does not apply: a .tflite cannot be trained; give the network as .pt2, file.py:function or .onnx"
+        if ranges not in self._trained:
+            self._trained[ranges] = self.bench("onnxruntime").train(ranges)
+        trained = self._trained[ranges]
+        if isinstance(trained, str) or form == "onnx":
+            return trained
+        return FORMATS[form].export(replace(self._model, kind="onnx", payload=trained))
 
     def _float(self, runtime: RuntimeName) -> Candidate:
         if runtime not in self._floats:

@@ -22,6 +22,9 @@ TWICE = 2
 """Of the aim, where nobody asked for a budget: what loses so much on the select part is left, however few its samples.
 A good int8 file that decides 1 % of 120 samples otherwise, as often for better as for worse, is refused by that in one
 compile of seventy (computed: three more lost than gained, both Poisson with mean 0.6)."""
+CLEARLY_SLOWER = 1.5
+"""Times of float32, measured in turns where this machine is of the target's kind: what is slower than that is so on
+every such machine, and no busy moment. Operators without an integer kernel do it (2.9: a transformer on LiteRT)."""
 INT8_FASTER: tuple[Precision, ...] = ("int8", "mixed", "float32", "float16", "int8-weights", "int16x8")
 FLOAT_FASTER: tuple[Precision, ...] = ("float32", "float16", "int8-weights", "int8", "mixed", "int16x8")
 """Precisions from fast to slow, as the kernels of CPUs have them: float16 and int8 weights are expanded to float32 when
@@ -44,24 +47,27 @@ class Choice:
         return (self.main,) if self.fallback is None else (self.main, self.fallback)
 
 
-def choose(measured: Sequence[Measured], target: Target, budget: Budget, *, report_samples: int) -> Choice:
+def choose(
+    measured: Sequence[Measured], target: Target, budget: Budget, *, report_samples: int, here: bool = False
+) -> Choice:
     """Take the first usable candidate by the target's order of runtimes; int8 only where it is good *and* faster.
 
-    Accuracy, predicted time and published speed decide; what was timed on this workstation does not, because it is
-    not the target. If nothing keeps the budget here, the candidate that misses it least is taken: the proof on the
-    report part then says so.
+    Accuracy, predicted time and published speed decide; what was timed on this workstation does not, unless it is of
+    the target's kind and int8 is clearly slower. If nothing keeps the budget here, the candidate that misses it least
+    is taken: the proof on the report part then says so.
 
     Args:
         measured: on the select part.
         target: the kind of device.
         budget: what may be lost; one that was asked for must be likely to be proven, too.
         report_samples: how many samples the proof will have.
+        here: whether this machine is of the target's kind.
 
     Raises: BadModelError if no candidate may be used.
 
     """
     unfit = [_unfit(one, target) for one in measured]
-    dear = [_dear(one, budget, report_samples) for one in measured]
+    dear = [_dear(one, budget, report_samples) or (_slow(one, measured) if here else "") for one in measured]
     usable = [index for index, why in enumerate(unfit) if not why]
     if not usable:
         listed = "; ".join(f"{_name(one)}: {why}" for one, why in zip(measured, unfit, strict=True))
@@ -134,6 +140,16 @@ def _dear(one: Measured, budget: Budget, report_samples: int) -> str:
     if budget.max_ms is not None and latency is not None and latency.high > budget.max_ms:
         return f"takes {milliseconds(latency)}, more than {budget.max_ms:g} ms"
     return ""
+
+
+def _slow(one: Measured, measured: Sequence[Measured]) -> str:
+    """What the clock says against an integer file."""
+    runtime, kind = one.candidate.runtime, one.candidate.dtype
+    floats = [m for m in measured if (m.candidate.runtime, m.candidate.dtype) == (runtime, "float32")]
+    if kind not in {"int8", "mixed"} or not floats:
+        return ""
+    times = one.timing.ms / floats[0].timing.ms
+    return f"takes {times:.1f} times as long as float32 on this machine" if times > CLEARLY_SLOWER else ""
 
 
 def _excess(one: Measured, budget: Budget, report_samples: int) -> tuple[float, float]:

@@ -75,6 +75,8 @@ class Measured:
     timing: Timing
     predicted: Latency | None = None
     """On the target's core; None: nobody can say."""
+    before_squash_db: float | None = None
+    """SQNR of what goes into the soft-max or sigmoid that makes the outputs; None where there is none."""
 
     @property
     def quality(self) -> Quality:
@@ -83,7 +85,12 @@ class Measured:
 
 
 def sqnr_of(one: Measured) -> float:
-    """Signal to noise of the outputs against the float model's, decibels; infinite where they are equal."""
+    """Signal to noise against the float model, decibels: of the outputs, or of what a soft-max makes them of.
+
+    Infinite where they are equal.
+    """
+    if one.before_squash_db is not None:
+        return one.before_squash_db
     found = next((figure.value for figure in one.compared.figures if figure.unit == "dB"), None)
     return inf if found is None else found
 
@@ -315,6 +322,11 @@ def host_core() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return next((name for name in names if name), platform.processor() or platform.machine())
+
+
+def is_this_kind(arch: str) -> bool:
+    """Tell whether this machine is of an architecture, as `uname -m` names it."""
+    return platform.machine() == arch
 
 
 def as_runtime(variant: Variant, runtime: RuntimeName) -> Variant:

@@ -10,6 +10,7 @@ from compiler.golden import make_baseline
 from compiler.ground import lay_ground
 from compiler.measure import (
     Predictor,
+    is_this_kind,
     measuring,
     no_prediction,
     real_inputs,
@@ -82,7 +83,13 @@ def _compile(
                 measure=measure,
                 progress=warn,
             )
-    choice = choose(found.measured, chooses_from(target), request.budget, report_samples=len(parts.report))
+    choice = choose(
+        found.measured,
+        chooses_from(target),
+        request.budget,
+        report_samples=len(parts.report),
+        here=is_this_kind(here.arch),
+    )
     settled = settle(found.measured, choice, target, no_fallback=request.no_fallback, ledgers=simulators.ledgers)
     for trap in settled.traps:
         warn(trap)

@@ -17,7 +17,7 @@ from edge.target import Target
 
 Activations = Literal["int8", "uint8"]
 Ranges = Literal["minmax", "percentile", "moving-average", "mse"]
-Pass = Literal["equalize", "correct-bias", "split-outputs", "float-state"]
+Pass = Literal["equalize", "correct-bias", "split-outputs", "float-state", "learn-rounding", "train"]
 Effort = Literal["quick", "normal", "thorough"]
 Format = Literal["onnx", "tflite"]
 
@@ -35,6 +35,10 @@ BY_NPU: frozenset[RuntimeName] = frozenset({"ethos-u", "rknn"})
 _NORMAL: tuple[Ranges, ...] = ("percentile", "mse", "minmax")
 _OTHERS: tuple[Ranges, ...] = ("moving-average",)
 _ALL: tuple[Pass, ...] = ("equalize", "split-outputs", "correct-bias")
+LEARNED: tuple[Pass, ...] = ("equalize", "split-outputs", "learn-rounding")
+"""Learned codes come with biases of their own."""
+TRAINED: tuple[Pass, ...] = ("train", "split-outputs", "correct-bias")
+"""Training starts from equalized weights."""
 _SAFE = "/:;.()[]+-_@"
 PERCENTILE = 99.99
 """Share of the nonzero values, in percent, that stays inside at each end. Chosen: ONNX Runtime's default, 99.999, clips
@@ -59,9 +63,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raise BadArgumentError if the parts do not go together."""
-        allowed = {"equalize"} if self.precision == "int8-weights" else set()
+        allowed = {"equalize", "learn-rounding"} if self.precision == "int8-weights" else set()
         if self.precision not in STATIC and (self.ranges != "minmax" or set(self.passes) - allowed or self.keep_float):
             raise _refused(f"{self.precision} has no activation ranges, and no passes or float layers that need them")
+        misplaced = "train" in self.passes[1:] or "equalize" in self.passes or self.precision != "int8"
+        if "train" in self.passes and misplaced:
+            raise _refused("train makes int8 plans only, comes first, and equalizes by itself")
         if self.percent != PERCENTILE and (self.ranges != "percentile" or not 50 < self.percent < 100):
             raise _refused("only percentile ranges have a percent, between 50 and 100")
         if self.file_format == "tflite" and self.activations != "int8":
@@ -121,7 +128,9 @@ def plans(kind: Kind, target: Target, effort: Effort, *, stateful: bool = False)
     runtimes = runtimes_for(kind, target)
     steps = [_quick, _normal, _thorough][: get_args(Effort).index(effort) + 1]
     wanted = chain.from_iterable(step(runtime, target) for step in steps for runtime in runtimes)
-    known = dict.fromkeys(plan for plan in wanted if plan.precision in target.dtypes)
+    trainable = kind != "tflite" and not stateful
+    possible = (plan for plan in wanted if trainable or "train" not in plan.passes)
+    known = dict.fromkeys(plan for plan in possible if plan.precision in target.dtypes)
     in_float = stateful and target.npu_compiler is None  # what is float leaves the NPU at every step
     return tuple(_with_state(plan) if in_float else plan for plan in known)
 
@@ -129,6 +138,13 @@ def plans(kind: Kind, target: Target, effort: Effort, *, stateful: bool = False)
 def _with_state(plan: Plan) -> Plan:
     """Try, before every other pass, whether the path of the state is better kept in float."""
     return replace(plan, passes=("float-state", *plan.passes)) if plan.precision == "int8" else plan
+
+
+def learning_plans(base: Plan, kind: Kind, *, stateful: bool = False) -> tuple[Plan, ...]:
+    """List what is worth its time only where `base`, the best int8 plan of its runtime, costs too much."""
+    passes = (LEARNED, TRAINED) if kind != "tflite" and not stateful else (LEARNED,)
+    learned = tuple(replace(base, passes=one) for one in passes)
+    return tuple(_with_state(plan) for plan in learned) if "float-state" in base.passes else learned
 
 
 def runtimes_for(kind: Kind, target: Target, *, quantized: bool = False) -> tuple[RuntimeName, ...]:
@@ -150,9 +166,13 @@ def _quick(runtime: RuntimeName, target: Target) -> Iterator[Plan]:
 
 
 def _normal(runtime: RuntimeName, target: Target) -> Iterator[Plan]:
-    """Each of these ranges, with corrected biases, came out best on some network (docs/benchmarks/compiler.md)."""
+    """Each of these ranges, with corrected biases, came out best on some network (docs/benchmarks/compiler.md).
+
+    And one without equalizing: on the judged calibration samples what it does is uncertain by a decibel.
+    """
     for ranges in _NORMAL:
         yield Plan(runtime, "int8", _activations(runtime, target), ranges, _ALL)
+    yield Plan(runtime, "int8", _activations(runtime, target), "mse", ("split-outputs", "correct-bias"))
     yield Plan(runtime, "float16")
 
 
@@ -162,8 +182,10 @@ def _thorough(runtime: RuntimeName, target: Target) -> Iterator[Plan]:
         yield Plan(runtime, "int8", kind, ranges, _ALL)
     if runtime == "onnxruntime":
         yield Plan(runtime, "int8", "int8" if kind == "uint8" else "uint8", passes=("equalize", "split-outputs"))
-    yield Plan(runtime, "int16x8", passes=("equalize",))
-    yield Plan(runtime, "int8-weights", passes=("equalize",))
+    yield Plan(runtime, "int8", kind, "mse", LEARNED)
+    yield Plan(runtime, "int8", kind, "mse", TRAINED)
+    yield Plan(runtime, "int16x8", passes=("equalize", "learn-rounding"))
+    yield Plan(runtime, "int8-weights", passes=("equalize", "learn-rounding"))
 
 
 def _activations(runtime: RuntimeName, target: Target) -> Activations:

@@ -16,7 +16,8 @@ from edge.manifest import TaskName
 
 Array = NDArray[np.float32]
 ALIKE = 0.1
-"""Two regressions agree on a sample if they differ by less than this share of the truth's standard deviation."""
+"""Two regressions agree on a sample if they differ by less than this share of the truth's standard deviation, in the
+root mean square of their outputs: of the 8,840 of a detector one always differs by more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ class Yardstick:
         if self.task == "detect":
             return agreement(before, after, self.threshold)
         if self.task == "regress":
-            return float((np.abs(before - after).max(axis=1) <= self.threshold).mean())
+            apart = np.sqrt(((before.astype(np.float64) - after) ** 2).mean(axis=1))
+            return float((apart <= self.threshold).mean())
         return float((self.decide(before) == self.decide(after)).mean())
 
 

@@ -9,6 +9,7 @@ from compiler.load.source import SourceModel
 from compiler.observe.onnx_model import observe_onnx, run_onnx
 from compiler.observe.ranges import Range
 from compiler.plan import Plan
+from compiler.quantize.onnx_kernels import read_kernels
 from compiler.quantize.onnx_layers import read_network, write_constants
 from compiler.quantize.onnx_qdq import Codes, float_nodes, has_integers, quantize_onnx
 from compiler.quantize.onnx_weights import halve_weights, quantize_weights
@@ -25,6 +26,7 @@ __all__ = [
     "prepare",
     "quantize",
     "quantize_one",
+    "read_kernels",
     "read_network",
     "run_onnx",
     "shrink",

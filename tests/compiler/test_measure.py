@@ -47,6 +47,15 @@ def test_agreement_counts_decisions_right_or_wrong() -> None:
     assert [figure.value for figure in found.figures[2:]] == [0.5, 0.5]
 
 
+def test_a_regression_of_many_numbers_agrees_by_their_root_mean_square() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 1, (20, 500)).astype(np.float32)
+    near = truth + rng.normal(0, 0.05, truth.shape).astype(np.float32)  # one of 500 is always off by more than 0.1
+    yardstick = fit("regress", "correlation", truth, truth)
+    assert yardstick.agreement(truth, near) == 1.0
+    assert yardstick.agreement(truth, truth + 0.2) == 0.0
+
+
 def test_candidates_are_measured_on_their_own_runtime_and_again_on_other_samples(subject: Subject) -> None:
     parts = split(subject.samples.digests)
     select, report = subject.part(parts.select), subject.part(parts.report)

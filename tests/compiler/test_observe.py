@@ -33,6 +33,14 @@ def test_minmax_is_exact_and_channels_are_counted_along_their_axis() -> None:
     np.testing.assert_allclose(found.channel_mean, flat.mean(axis=0), rtol=1e-5)
 
 
+def test_padding_of_minus_infinity_before_a_max_pool_leaves_the_ranges_finite() -> None:
+    found = seen(np.array([[1.0, -np.inf, 3.0]]), np.array([[2.0, -np.inf, np.nan]]))
+    assert minmax(found) == (0.0, 3.0)
+    for method in ("minmax", "percentile", "moving-average", "mse"):
+        assert np.isfinite(ranges_of({"x": found}, method)["x"]).all()  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.channel_max, [2, 0, 3])
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=50), st.integers(1, 5))
 def test_a_histogram_keeps_every_nonzero_value_however_far_out_it_lies(values: list[float], parts: int) -> None:

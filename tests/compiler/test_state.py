@@ -1,5 +1,6 @@
 """Networks with a memory: what goes round, on sequences, in both formats, in float and in integers."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from compiler.load.state import parse_states, read_states, write_states
 from compiler.opening import open_subject
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
-from compiler.plan import Plan, plans
+from compiler.plan import LEARNED, Plan, learning_plans, plans
 from compiler.read_data import open_data
 from compiler.result import Compiled
 from compiler.search import Scope
@@ -29,7 +30,7 @@ from compiler.yardstick import Run, fit
 from edge import console
 from edge.bundle import open_bundle
 from edge.errors import BadArgumentError, BadDataError, BadModelError, StudyError, TargetUnsupportedError
-from edge.manifest import SeriesInput, TaskName, TensorInput
+from edge.manifest import RuntimeName, SeriesInput, TaskName, TensorInput
 from edge.runtimes import Session, check_golden, open_model, open_session, run_float
 from edge.target import load_target
 
@@ -247,6 +248,18 @@ def test_only_a_network_with_a_memory_tries_to_keep_it_in_float() -> None:
     ints = [plan for plan in plans("onnx", target, "normal", stateful=True) if plan.precision == "int8"]
     assert ints
     assert all(plan.passes[0] == "float-state" for plan in ints)
+    learned = learning_plans(ints[0], "onnx", stateful=True)
+    assert [plan.passes for plan in learned] == [("float-state", *LEARNED)]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "litert"])
+def test_weights_are_learned_along_sequences_and_never_trained(gatherer: Path, runtime: RuntimeName) -> None:
+    model = load_model(str(gatherer), GATHERER)
+    assert all("train" not in plan.passes for plan in plans("onnx", load_target("x86-64"), "thorough", stateful=True))
+    builder = Builder(model, lambda: iter(drifting(40, 6, seed=4)))
+    made = builder.build(Plan(runtime, "int8", passes=("float-state", "learn-rounding")))
+    assert re.search(r"learn-rounding: (kept|not kept), ", made.note)
+    assert "networks without a state" in builder.build(Plan(runtime, "int8", passes=("train",))).note
 
 
 @pytest.mark.parametrize("at", [0, 5])
