@@ -4,6 +4,7 @@ The guard uses this too, so it imports the standard library only.
 """
 
 import os
+from typing import Literal
 
 from edge.errors import BadConfigError
 
@@ -17,22 +18,27 @@ class Placement:
 
     def __init__(self, cpu: int | None, priority: int | None) -> None:
         """Change nothing yet; raises `BadConfigError` if this process may not do what it will be asked for."""
-        self._cpu, self._priority, self.leads = cpu, priority, False
+        self._cpu, self._priority = cpu, priority
+        self._state: Literal["apart", "leads", "follows"] = "apart"
         self._apart = os.sched_getaffinity(0)
         self.lead()
         self.leave()
 
     def lead(self) -> None:
-        """From now on this loop decides."""
-        self.leads = True
+        """From now on this loop decides; nothing happens if it did so before."""
+        if self._state == "leads":
+            return
+        self._state = "leads"
         if self._cpu is not None:
             _move_to(self._cpu)
         if self._priority is not None:
             be_urgent(self._priority)
 
     def follow(self) -> None:
-        """Another loop decides."""
-        self.leads = False
+        """Another loop decides; nothing happens if it did so before."""
+        if self._state == "follows":
+            return
+        self._state = "follows"
         if self._priority is None:
             os.sched_setaffinity(0, self._apart)
             return
@@ -42,7 +48,7 @@ class Placement:
 
     def leave(self) -> None:
         """Run apart again: the kernel's work for a process that ends must not lie between two frames of another."""
-        self.leads = False
+        self._state = "apart"
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.sched_setaffinity(0, self._apart)
 

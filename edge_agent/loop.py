@@ -18,10 +18,11 @@ from edge.preprocess import Preprocessor, empty_sample
 from edge.quantization import dequantize
 from edge.runtimes import Session, check_golden, open_session, outputs_of
 from edge_agent.board import NOTHING, Board
-from edge_agent.channels import Command, Publication, newest, send
+from edge_agent.channels import Announced, Command, Publication, send
 from edge_agent.cores import Placement
 from edge_agent.deciders import Decider, Inputs, check_reads, make_decider
 from edge_agent.link import Beat, Link, LoopReady, die_with, start_child
+from edge_agent.memory import Memory, memory_of
 from edge_agent.recording.tap import Taps, open_taps
 from edge_agent.records import Decided
 from edge_agent.rehearsal import Rehearsal
@@ -31,28 +32,31 @@ from edge_agent.specs import LoopSpec
 
 
 def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
-    """Main path: one turn for each frame that is announced while this loop is the active one."""
+    """Main path: one turn for each frame that is announced while this loop is the active one.
+
+    The newest frame wins; but a model with a state takes every one in order, for each is a step of its sequence.
+    """
     now, session, decider, ring, board = time.monotonic_ns, parts.session, parts.decider, parts.ring, parts.board
     taps, placement = parts.taps, parts.placement
+    announced = Announced(spec.publications_fd, in_order=parts.memory is not None)
     rehearsal = Rehearsal(spec.rehearse_ms, (spec.publications_fd, link.fileno()), parts.rehearse)
     max_age_ns, last_frame, lost = round(spec.max_age_ms * 1e6), 0, 0
     while link.open:
-        rehearsal.wait()
+        if not announced.waiting:
+            rehearsal.wait()
         if link.beat_due():
             link.orders()
             link.say(Beat())
-        packet = newest(spec.publications_fd)
+        packet = announced.take()
         if packet is None:
             link.orders()
             continue
         seen = Publication.unpack(packet)
         if seen.active != spec.index:
             last_frame = seen.frame
-            if placement.leads:
-                placement.follow()
+            placement.follow()
             continue
-        if not placement.leads:
-            placement.lead()
+        placement.lead()
         picture = ring.claim(seen.slot, seen.frame)
         if picture is None:  # overtaken: a newer frame is about to be announced
             continue
@@ -60,6 +64,7 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
         if read_ns - seen.captured_ns > max_age_ns:
             ring.release(seen.slot)
             continue
+        fresh = parts.follow(seen)
         parts.preprocessor.into(picture, session.input_buffer())
         if taps is not None:
             taps.take(session.input_buffer())
@@ -82,10 +87,9 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
             )  # fmt: skip
             lost = 0 if send(spec.records_fd, record.pack()) else dropped
         if taps is not None:
-            taps.turn(seen, picture, inputs, decision, dropped, (read_ns, handed_ns), decider.floor)
+            taps.turn(seen, picture, inputs, decision, dropped, (read_ns, handed_ns), decider.floor, fresh=fresh)
         ring.release(seen.slot)  # only now: it costs a call into the kernel, and there is a slot for each loop
-        if spec.rehearse_ms:
-            rehearsal.saw(seen)
+        rehearsal.saw(seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,17 @@ class Parts:
     """Decides in rehearsals, so that they leave no trace in the memory of the other one."""
     ring: RingReader
     board: Board
+    memory: Memory | None
+    """None: the model has no state."""
     taps: Taps | None
     """None: nobody else wants to see its turns."""
     head: Head | None
     """Of a detector."""
     placement: Placement
+
+    def follow(self, seen: Publication) -> bool:
+        """Before a step on this frame; returns whether a model with a state begins anew with it."""
+        return self.memory is not None and self.memory.follow(seen)
 
     def others(self) -> tuple[NDArray[np.float32], ...]:
         """A detector's further outputs."""
@@ -139,6 +149,7 @@ def run(spec: LoopSpec, link: Link) -> None:
         _decider(spec, bundle.manifest.labels),
         RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token))),
         Board(spec.sensors),
+        memory_of(session, bundle.manifest.input, max_age_ms=spec.max_age_ms, period_ms=spec.period_ms),
         open_taps(spec, bundle, session),
         head,
         placement,

@@ -43,6 +43,8 @@ class Rehearsal:
 
     def saw(self, seen: Publication) -> None:
         """Learn from a frame when the next one will come."""
+        if not self._ahead_ns:
+            return
         if self._last is not None and seen.frame == self._last.frame + 1:
             self._intervals_ns.append(seen.published_ns - self._last.published_ns)
         self._last = seen

@@ -29,7 +29,10 @@ class Model:
         self._preprocessor = Preprocessor(bundle.manifest.input, self._session.variant.input)
         self.labels = bundle.manifest.labels
         self.head = bundle.manifest.head if isinstance(bundle.manifest.head, Head) else None
-        self._compared = self._inputs = self._outputs = 0
+        self.stateful = bool(self._session.variant.state)
+        self._known = not self.stateful
+        """Whether the state is the one that the recorded model had."""
+        self._compared = self._uncompared = self._inputs = self._outputs = 0
         self._largest = 0.0
 
     def outputs(self, turn: Turn, tell: Tell) -> tuple[NDArray[np.float32], ...]:
@@ -37,7 +40,9 @@ class Model:
 
         Returns the first output; of a detector all.
         """
-        self._compared += 1
+        if turn.fresh:
+            self._session.reset()
+            self._known = True
         buffer = self._session.input_buffer()
         try:
             self._preprocessor.into(turn.picture.array(), buffer)
@@ -53,8 +58,18 @@ class Model:
         del buffer  # a runtime refuses to run while it is looked at
         self._session.invoke()
         found = outputs_of(self._session) if self.head is not None else (self._session.output(),)
+        if not self._known:
+            self._uncompared += 1
+            return (turn.output.array(),) if self._same else found
+        self._compared += 1
         self._compare(turn, found[0], tell)
         return found
+
+    def forget(self) -> None:
+        """Turns are missing: what a state was after them is not known until it begins anew."""
+        if self.stateful:
+            self._session.reset()
+            self._known = False
 
     def _compare(self, turn: Turn, output: NDArray[np.float32], tell: Tell) -> None:
         recorded = turn.output.array()
@@ -71,6 +86,7 @@ class Model:
             bundle=self._name,
             same_bundle=self._same,
             compared=self._compared,
+            uncompared=self._uncompared,
             inputs_differ=self._inputs,
             outputs_differ=self._outputs,
             largest=self._largest,
