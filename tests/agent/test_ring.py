@@ -14,7 +14,7 @@ import pytest
 from edge.errors import AgentError
 from edge_agent.channels import Pipe, Publication, make_pipe, newest, send
 from edge_agent.ring import RingReader, RingWriter
-from edge_agent.ring_memory import RingMemory, create_ring
+from edge_agent.ring_memory import SLOTS, RingMemory, create_ring
 
 TOKEN = bytes(range(16))
 FRAMES = 1_000_000
@@ -69,9 +69,10 @@ def test_rows_of_features_travel_as_float32(ring: int) -> None:
 
 def test_a_slot_that_got_a_newer_frame_is_not_read(ring: int) -> None:
     writer, reader = RingWriter(memory(ring)), RingReader(memory(ring))
-    slots = [write(writer, frame) for frame in range(1, 6)]
+    last = SLOTS + 1
+    slots = [write(writer, frame) for frame in range(1, last + 1)]
     assert reader.claim(slots[0], 1) is None
-    assert reader.claim(slots[4], 5) is not None
+    assert reader.claim(slots[-1], last) is not None
 
 
 def test_the_writer_never_takes_the_newest_slot_nor_one_that_is_read(ring: int) -> None:
