@@ -1,4 +1,4 @@
-"""The networks of the bench as .tflite files by hand: MobileNets with random weights, uint8 in and out, and a slow one.
+"""The networks of the bench as .tflite files by hand: MobileNets with random weights, uint8 in and out.
 
 No training: only their times matter. uint8 because every peer takes it (mediapipe refuses int8 inputs, and float ones
 without metadata). Inside they are int8, per channel, as our compiler writes them.
@@ -135,15 +135,5 @@ def mobilenet(side: int, alpha: float) -> bytes:
     for width, stride in BLOCKS:
         builder.depthwise(stride)
         builder.convolution(round(width * alpha), 1, 1)
-    builder.head()
-    return builder.finish()
-
-
-def slow(side: int, layers: int) -> bytes:
-    """As many 3 x 3 convolutions of 64 channels as it takes to be slower than a camera."""
-    builder = Builder(side)
-    builder.convolution(64, 3, 1)
-    for _ in range(layers):
-        builder.convolution(64, 3, 1)
     builder.head()
     return builder.finish()
