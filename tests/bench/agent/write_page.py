@@ -176,7 +176,8 @@ def _overhead(overhead: Overhead) -> str:
 
 MobileNetV1 (width 0.25 at 96 px, 0.5 at 224 px), int8 inside, uint8 in and out, random weights; LiteRT with one thread; frames of noise in the
 network's own colour order, 200 a second at 96 px and 100 at 224 px, the first 30 of a round not counted. Everybody has the same file, the same
-frames and the same pace, in turns, who begins changes. *Floor*: a bare invoke when a frame would be due.
+frames and the same pace, in turns, who begins changes. Floor and peers run as they come, on any processor and with ordinary priority; they have no
+fleet to report to. So on a machine shared with other work their p99 says less than their p50. *Floor*: a bare invoke when a frame would be due.
 
 *Taken*: frame at hand until the decision is known. For the agent that is capture's work (resize, copy into the ring) and the loop's (input, inference,
 decision), without the wake-up between the two processes, which the second table has. *Over the floor*: p50 less the floor's of the same round.
@@ -227,7 +228,8 @@ def _ages(ages: tuple[Ages, ...]) -> str:
     return f"""
 ## Age of the frame when the actuator moves
 
-Inference that is slower than the camera: the loop waits 45 ms after its network, as for an accelerator. The limit of p99 is one period + 1.2 x inference (its median here) + 5 ms; growth is the median of the last
+Inference that is slower than the camera: the loop waits 45 ms after its network, as for an accelerator; a network that keeps the processor busy for so
+long was not measured. The limit of p99 is one period + 1.2 x inference (its median here, the wait included) + 5 ms; growth is the median of the last
 quarter of the run less that of the first.
 
 | fps | run | decisions | inference p50, ms | age p50, ms | p99 | max | limit of p99 | growth, ms | load |
