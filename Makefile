@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 # tests mostly wait for processes of their own; a file's tests stay together, so that what they share is made once
 JOBS   ?= 2
 
-.PHONY: install demo test test-agent check bench bench-compiler bench-endurance clean
+.PHONY: install demo test test-agent check bench bench-compiler bench-fuzz bench-reproducible bench-endurance clean
 
 install: $(VENV)/.installed
 
@@ -70,6 +70,14 @@ bench-endurance: $(VENV)/.dev
 	$(BIN)/python tests/bench/endurance/kills.py
 	$(BIN)/python tests/bench/endurance/full_disk.py
 	$(BIN)/python tests/bench/endurance/soak.py
+
+# a quarter of an hour on an idle core; goes on where it was stopped
+bench-fuzz: $(VENV)/.installed
+	$(BIN)/python tests/bench/fuzz/fuzz.py docs/benchmarks $(ARGS)
+
+# installs the compiler twice; needs root and Debian's libfaketime and locales
+bench-reproducible: $(VENV)/.installed
+	$(BIN)/python tests/bench/reproducible.py docs/benchmarks $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache

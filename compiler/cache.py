@@ -8,6 +8,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,12 @@ def code_digest() -> str:
     files = sorted(path for part in ("compiler", "edge") for path in _folder_of(part).rglob("*") if path.is_file())
     kept = [path for path in files if "__pycache__" not in path.parts]
     return hashlib.sha256(b"".join(hashlib.sha256(path.read_bytes()).digest() for path in kept)).hexdigest()
+
+
+def installed() -> tuple[str, ...]:
+    """Name and version of every package that could be imported: any of them may shape what the exporters write."""
+    folders = (Path(folder) for folder in dict.fromkeys(sys.path) if folder)
+    return tuple(sorted(one.stem for folder in folders for one in folder.glob("*.dist-info")))
 
 
 def _folder_of(package: str) -> Path:
@@ -72,7 +79,7 @@ class Cache:
             return
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write(self.folder / (key + _ENDING), hashlib.sha256(content).digest() + content)
+            write_whole(self.folder / (key + _ENDING), hashlib.sha256(content).digest() + content)
             self._forget()
 
     def remember(self, key: str, make: Callable[[], bytes]) -> bytes:
@@ -96,12 +103,13 @@ class Cache:
                     Path(path).unlink()
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write beside and rename, so that nobody ever reads half an entry."""
+def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write beside and rename, so that nobody ever reads half a file."""
     descriptor, name = tempfile.mkstemp(dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
+        Path(name).chmod(mode)
         Path(name).replace(path)
     except OSError:
         Path(name).unlink(missing_ok=True)

@@ -2,30 +2,19 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.export import FORMATS
-from compiler.load import SourceModel, load_model
-from compiler.plan import Effort, Plan, plans, runtimes_for
+from compiler.load import SourceModel
+from compiler.plan import REACHES, Format, Plan, Ranges
 from compiler.quantize.workbench import Calibration, Workbench
-from edge.errors import BadModelError, MissingExtraError
+from edge.errors import BadModelError
 from edge.manifest import Precision, RuntimeName, Variant
-from edge.target import Target
-
-__all__ = [
-    "Builder",
-    "Calibration",
-    "Candidate",
-    "Progress",
-    "Skipped",
-    "SourceModel",
-    "build",
-    "build_candidates",
-    "load_model",
-]
 
 Progress = Callable[[str], None]
 """Called with a few words at the start of each step."""
@@ -47,6 +36,8 @@ class Candidate:
     """For people: what is special about this candidate; empty if nothing is."""
     plan: Plan | None = None
     """How it was made; `str(plan)` is its recipe. None: it was packed as it came."""
+    judged: tuple[str, ...] = ()
+    """See `compiler.quantize.workbench.Made`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +56,7 @@ class Builder:
         self._model, self._calibration, self._progress = model, calibration, progress
         self._floats: dict[RuntimeName, Candidate] = {}
         self._benches: dict[RuntimeName, Workbench] = {}
+        self._trained: dict[Ranges, bytes | str] = {}
 
     def build(self, plan: Plan) -> Candidate:
         """Build one file; its float form was checked against the source.
@@ -78,14 +70,28 @@ class Builder:
             return as_float
         self._progress(f"quantizing for {plan.runtime}: {plan.precision}")
         made = self.bench(plan.runtime).make(plan)
-        return _candidate(plan.runtime, plan.precision, made.content, note=made.note, plan=plan)
+        candidate = _candidate(plan.runtime, plan.precision, made.content, note=made.note, plan=plan)
+        return replace(candidate, judged=made.judged)
 
     def bench(self, runtime: RuntimeName) -> Workbench:
         """Return the workbench of one runtime's format, for sensitivity and explanations, too."""
         if runtime not in self._benches:
             as_float = self._float(runtime)
-            self._benches[runtime] = Workbench(as_float.data, Plan(runtime).file_format, self._calibration)
+            form = Plan(runtime).file_format
+            retrain = partial(self._retrain, form)
+            self._benches[runtime] = Workbench(as_float.data, form, self._calibration, retrain)
         return self._benches[runtime]
+
+    def _retrain(self, form: Format, ranges: Ranges) -> bytes | str:
+        """Return a float file of trained weights, or why there is none; both formats share one training."""
+        if "onnx" not in REACHES[self._model.kind]:
+            return "does not apply: a .tflite cannot be trained; give the network as .pt2, file.py:function or .onnx"
+        if ranges not in self._trained:
+            self._trained[ranges] = self.bench("onnxruntime").train(ranges)
+        trained = self._trained[ranges]
+        if isinstance(trained, str) or form == "onnx":
+            return trained
+        return FORMATS[form].export(replace(self._model, kind="onnx", payload=trained))
 
     def _float(self, runtime: RuntimeName) -> Candidate:
         if runtime not in self._floats:
@@ -100,52 +106,6 @@ class Builder:
     def _untouched(self, runtime: RuntimeName) -> Candidate:
         """Return a source that is quantized already, as it is."""
         return _candidate(runtime, "int8", self._model.payload, note="quantized by its maker", plan=None)
-
-
-def build(model: SourceModel, plan: Plan, calibration: Calibration) -> Candidate:
-    """Build one plan. For several of one model, a `Builder` saves exporting and observing again.
-
-    Raises: BadModelError; MissingExtraError.
-    """
-    return Builder(model, calibration).build(plan)
-
-
-def build_candidates(
-    model: SourceModel,
-    *,
-    calibration: Calibration,
-    target: Target,
-    progress: Progress,
-    effort: Effort = "quick",
-) -> tuple[list[Candidate], list[Skipped]]:
-    """Build every plan for `target`, the preferred runtime first; a quantized source as it is.
-
-    Raises: BadModelError if nothing could be built; its text is the reason of the first failure.
-    """
-    builder = Builder(model, calibration, progress)
-    built: list[Candidate] = []
-    skipped: list[Skipped] = []
-    failure: BadModelError | MissingExtraError | None = None
-    for plan in _ordered(model, target, effort):
-        try:
-            built.append(builder.build(plan))
-        except (BadModelError, MissingExtraError) as exc:
-            failure = failure or exc
-            skipped.append(Skipped(plan.runtime, plan.precision, exc.problem))
-    if not built:
-        raise failure or BadModelError(
-            f"{target.name} runs {', '.join(target.runtimes)}, and a {model.kind} model reaches none of them",
-            remedy="give a .pt2 or file.py:function, which compile for every runtime",
-        )
-    return built, skipped
-
-
-def _ordered(model: SourceModel, target: Target, effort: Effort) -> list[Plan]:
-    """Return the plans runtime by runtime; one for each format of a source that is quantized already."""
-    runtimes = runtimes_for(model.kind, target, quantized=model.quantized)
-    if model.quantized:
-        return [Plan(runtime, "int8") for runtime in runtimes]
-    return sorted(plans(model.kind, target, effort), key=lambda plan: runtimes.index(plan.runtime))
 
 
 def _candidate(runtime: RuntimeName, dtype: Precision, data: bytes, *, note: str, plan: Plan | None) -> Candidate:
@@ -168,18 +128,27 @@ def check_parity(model: SourceModel, candidate: Candidate, calibration: Calibrat
 
     Raises: BadModelError with the largest error, as a share of the largest output.
     """
-    from edge.runtimes import open_model, run_float
+    from edge.runtimes import open_model, outputs_of, run_float
 
     session = open_model(candidate.data, candidate.variant)
     try:
         for sample in islice(calibration(), PARITY_SAMPLES):
-            expected = model.run(sample)
-            error = np.abs(run_float(session, sample) - expected).max() / max(float(np.abs(expected).max()), 1e-6)
-            if not error <= PARITY_RTOL:  # also true for NaN
-                raise BadModelError(
-                    f"export to {candidate.variant.file} changed the model: its output is off by {error:.2g}"
-                    f" of the largest value, {PARITY_RTOL:g} is allowed",
-                    remedy="put the network into eval mode and take out what is random; else report this network",
-                )
+            run_float(session, sample)
+            for expected, found in zip(model.run_all(sample), outputs_of(session), strict=False):
+                _hold_equal(expected.ravel(), found.ravel(), candidate)
     finally:
         session.close()
+
+
+def _hold_equal(expected: NDArray[np.float32], found: NDArray[np.float32], candidate: Candidate) -> None:
+    if expected.size != found.size:
+        problem = f"an output of {expected.size} numbers has {found.size}"
+    else:
+        error = float(np.abs(found - expected).max()) / max(float(np.abs(expected).max()), 1e-6)
+        if error <= PARITY_RTOL:  # not for NaN
+            return
+        problem = f"its output is off by {error:.2g} of the largest value, {PARITY_RTOL:g} is allowed"
+    raise BadModelError(
+        f"export to {candidate.variant.file} changed the model: {problem}",
+        remedy="put the network into eval mode and take out what is random; else report this network",
+    )

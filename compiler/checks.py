@@ -2,9 +2,12 @@
 
 from compiler.load.source import SourceModel
 from compiler.measure import Scores
+from compiler.own_environment import check_machine
 from compiler.placement.vela import find_vela
 from compiler.split import LEAST_REPORT, Split, needed_samples
 from compiler.subject import Subject
+from compiler.yardstick import Yardstick
+from edge.environments import RKNN
 from edge.errors import BadDataError, BadModelError, TargetUnsupportedError
 from edge.manifest import AudioInput, ImageInput, SeriesInput, TaskName
 from edge.target import Target, load_target
@@ -12,6 +15,8 @@ from edge.target import Target, load_target
 FEW_REPORT = 300
 """Below this even two models that never differ are not proven to differ on less than one sample in a hundred."""
 CHANCE_FACTOR = 1.5
+LEAST_MAP = 0.02
+"""Small detectors for small boards reach 5 to 30 % on COCO; one that is fed wrong pictures, or misread, hardly 1 %."""
 
 
 def compilable_target(name: str) -> Target:
@@ -20,12 +25,14 @@ def compilable_target(name: str) -> Target:
     Raises:
         UnknownTargetError: no such target.
         TargetUnsupportedError: its models need a compiler that this release does not call.
-        MissingExtraError: the NPU's compiler is not installed.
+        MissingExtraError: the NPU's compiler is not installed, or cannot be installed here.
 
     """
     target = load_target(name)
     if target.supported and target.npu_compiler == "vela":
         find_vela()
+    elif target.supported and target.npu_compiler == "rknn-toolkit2":
+        check_machine(RKNN)
     elif not target.supported or not target.runtimes:
         where = f"its NPU ({target.npu})" if target.npu else "what no runtime of ours drives"
         raise TargetUnsupportedError(
@@ -57,6 +64,25 @@ def judge_split(parts: Split) -> tuple[str, ...]:
     if report < FEW_REPORT:
         return (f"only {report} samples to prove with: no loss below {100 * 3 / report:.1f} points can be proven",)
     return ()
+
+
+def judge_truth(reference: Scores, subject: Subject, yardstick: Yardstick) -> tuple[str, ...]:
+    """Warn if a detector is held against itself, or if the float detector finds hardly anything that was annotated."""
+    if subject.reader is None:
+        return ()
+    if subject.samples.assumed:
+        return (
+            f"nobody annotated the pictures (no annotations.json): what the float model sees with a score of "
+            f"{subject.reader.head.floor:g} stands for the truth, so the {yardstick.metric.name} tells how well the "
+            "compiled model sees the same, not how well either sees",
+        )
+    found = yardstick.metric.compare(reference.values, reference.values, subject.samples.truth).reference
+    if found >= LEAST_MAP:
+        return ()
+    return (
+        f"the float model's {yardstick.metric.name} is {found:.1%}: check the input contract (colour, scale, mean, "
+        "std, resize) first, then the head's format and size, then the order of the labels",
+    )
 
 
 def judge_reference(reference: Scores, subject: Subject) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from compiler.options import Flag, Given
+from compiler.options import KEPT, Flag, Given, Kept
 from compiler.plan import Effort
 from edge import console
 from edge.errors import BadArgumentError
@@ -32,6 +32,7 @@ def compile_command(
     max_ms: float | None = None,
     accept_unproven: Flag = False,
     no_fallback: Flag = False,
+    onnx_too: Flag = False,
     golden_from_data: Flag = False,
     effort: Effort | None = None,
     json: Flag = False,
@@ -64,6 +65,8 @@ def compile_command(
         Pack what cannot be proven, with the word `unproven` in the manifest.
     no_fallback
         Refuse an operator on the CPU beside an NPU, or in float in an integer model, that no plan asked for.
+    onnx_too
+        Convert a float .tflite to ONNX as well, with tf2onnx: on first use that makes an environment of 0.5 GB for it.
     golden_from_data
         Put real samples into the bundle as golden samples, instead of synthetic ones. They will lie on every device.
     effort
@@ -83,7 +86,7 @@ def compile_command(
     if recipe is not None:
         earlier = read_recipe(recipe)
         said = (given.target, given.name, max_drop, max_ms, study, study_name)
-        flags = accept_unproven or golden_from_data or given.says_how or model_version != 1
+        flags = accept_unproven or golden_from_data or onnx_too or given.says_how or model_version != 1
         if flags or any(one is not None for one in said):
             raise BadArgumentError(
                 "--recipe says already what this compile is", remedy="leave out all but --data, -o and --calibration"
@@ -98,14 +101,14 @@ def compile_command(
             accept_unproven=accept_unproven,
         )
         scope = replace(request.scope, effort=effort or "normal")
-        request = replace(request, budget=budget, scope=scope, golden_from_data=golden_from_data)
+        request = replace(request, budget=budget, scope=scope, golden_from_data=golden_from_data, onnx_too=onnx_too)
     if study is None and study_name is not None:
         raise BadArgumentError("--study-name names a study, but where does it lie?", remedy="pass --study URL, too")
     if study is not None:
-        if given.says_how or effort is not None:
+        if given.says_how or onnx_too or effort is not None:
             raise BadArgumentError(
                 "--study says already how model and data meet, and what to build",
-                remedy="leave out --input, --labels, --task, --metric and --effort",
+                remedy="leave out --input, --labels, --task, --metric, --onnx-too and --effort",
             )
         request = from_study(request, study, study_name)
     request = replace(request, no_fallback=no_fallback)
@@ -115,11 +118,13 @@ def compile_command(
 
     predict = predictor(request.order.target, given.calibration)
 
-    def make() -> tuple[Json, str]:
+    def make(request: "Request") -> tuple[Json, str]:
         compiled = compile_model(request, stage=console.progress, warn=warn, predict=predict)
         return to_json(compiled), summarize(compiled)
 
-    told, text = compile_again(request, cache=given.kept, calibration=given.calibration, warn=warn, make=make)
+    told, text = compile_again(
+        request, cache=given.kept, calibration=given.calibration, warn=warn, stage=console.progress, make=make
+    )
     if earlier is not None:
         hold_same_bytes(earlier, told["recipe"]["bundle_sha256"])
     console.emit(told, json=json, text=text)
@@ -179,8 +184,7 @@ def explain_command(
     label_column: str = "label",
     effort: Effort = "normal",
     calibration: Path | None = None,
-    cache: Path | None = None,
-    no_cache: Flag = False,
+    kept: Kept = KEPT,
     json: Flag = False,
 ) -> None:
     """Say which layers of a bundle's model int8 harms, why, and what each repair recovers and costs.
@@ -199,20 +203,17 @@ def explain_command(
         Which repairs to hold against each other, as for `edge compile`.
     calibration
         What a board of this kind measured, as for `edge compile`.
-    cache
-        Folder of what was built before; by default `edgewright` in the user's cache folder.
-    no_cache
-        Build everything anew, and keep nothing.
+    kept
+        Where what was built is kept.
     json
         Print one JSON object.
     """
-    from compiler.cache import Cache, default_folder
     from compiler.explain.bundle import Question, explain_bundle
     from compiler.explain.words import explanation_to_json, summarize_explanation
     from compiler.search import Scope
     from edge.bundle import open_bundle
 
-    scope = Scope(effort=effort, cache=Cache(None if no_cache else cache or default_folder()))
+    scope = Scope(effort=effort, cache=kept.open())
     predict = predictor(open_bundle(bundle).manifest.target, calibration)
     question = Question(bundle, model, data, label_column, scope)
     told = explain_bundle(question, stage=console.progress, predict=predict)

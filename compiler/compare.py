@@ -1,18 +1,24 @@
 """Float against compiled on the same samples: the drop, its bounds, and figures beside it."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
+from numpy.typing import NDArray
 
+from compiler.detection.pairs import agreement
 from compiler.metrics import Truth, Values, alarm_rates, correlation, sqnr_db
+from compiler.metrics.mean_average_precision import MeanAveragePrecision
 from compiler.paired import ALPHA, lower_bound, upper_bound
 from compiler.yardstick import Run, Yardstick
 from edge.errors import BadDataError
 from edge.manifest import Quality
 
 RESAMPLES = 2_000
+SLACK = 0.1
+"""Of a box's score: what trembles at the floor by less than this is no other decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +51,12 @@ def compare(before: Run, after: Run, truth: Truth, yardstick: Yardstick) -> Comp
     metric = yardstick.metric
     outcome = metric.compare(before.values, after.values, truth)
     if not isfinite(outcome.drop):
-        raise BadDataError(
-            f"the {metric.name} of {len(truth)} samples cannot be told: one class is missing",
-            remedy="add samples of the rarer class",
+        missing, remedy = (
+            ("no true box is in them", "annotate more pictures")
+            if yardstick.task == "detect"
+            else ("one class is missing", "add samples of the rarer class")
         )
+        raise BadDataError(f"the {metric.name} of {len(truth)} samples cannot be told: {missing}", remedy=remedy)
     hits = metric.hits(before.values, truth), metric.hits(after.values, truth)
     lost = gained = None
     if hits[0] is not None and hits[1] is not None:
@@ -80,10 +88,10 @@ def bootstrap(before: Values, after: Values, truth: Truth, yardstick: Yardstick)
     """
     content = b"".join(np.ascontiguousarray(side).tobytes() for side in (before, after, truth))
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(content).digest()[:8]))
+    judge = _redrawn(before, after, truth, yardstick)
     drops = np.empty(RESAMPLES)
     for index in range(RESAMPLES):
-        drawn = rng.integers(0, len(truth), len(truth))
-        drops[index] = yardstick.metric.compare(before[drawn], after[drawn], truth[drawn]).drop
+        drops[index] = judge(rng.integers(0, len(truth), len(truth)))
     drops = drops[np.isfinite(drops)]  # a draw may hold one class only
     if not len(drops):
         raise BadDataError("too few samples of the rarer class for any bound", remedy="add samples of that class")
@@ -93,12 +101,23 @@ def bootstrap(before: Values, after: Values, truth: Truth, yardstick: Yardstick)
     return float(low), max(float(high), upper), upper
 
 
+def _redrawn(before: Values, after: Values, truth: Truth, yardstick: Yardstick) -> Callable[[NDArray[np.int64]], float]:
+    """Return what drop a draw of samples shows; a metric that can prepares for it once."""
+    metric = yardstick.metric
+    if isinstance(metric, MeanAveragePrecision):
+        judge = metric.redraw(before, after, truth)
+        return lambda drawn: judge(np.bincount(drawn, minlength=len(truth))).drop
+    return lambda drawn: metric.compare(before[drawn], after[drawn], truth[drawn]).drop
+
+
 def rule_of_three(samples: int) -> float:
     """Upper bound of a share that was never seen: (1 - share) ** samples = ALPHA, about 3 / samples."""
     return float(1 - ALPHA ** (1 / samples))
 
 
 def _figures(before: Run, after: Run, truth: Truth, yardstick: Yardstick) -> tuple[Figure, ...]:
+    if yardstick.task == "detect":
+        return _of_boxes(before, after, yardstick)
     figures = [
         _figure("SQNR of the outputs", sqnr_db(before.outputs, after.outputs), "dB"),
         _figure("correlation with float", correlation(before.values, after.values)),
@@ -108,6 +127,21 @@ def _figures(before: Run, after: Run, truth: Truth, yardstick: Yardstick) -> tup
         far, mar = alarm_rates(yardstick.decide(after.values), truth)
         figures += [_figure("false alarms", far), _figure("missed alarms", mar)]
     return tuple(figures)
+
+
+def _of_boxes(before: Run, after: Run, yardstick: Yardstick) -> tuple[Figure, ...]:
+    """Of the outputs as a whole the boxes drown the scores, so each part is told for itself, too."""
+    parts = {
+        name: sqnr_db(before.outputs[:, places], after.outputs[:, places]) for name, places in yardstick.parts.items()
+    }
+    return (
+        _figure("SQNR of the weakest output", min(parts.values()), "dB"),
+        *(_figure(f"SQNR of {name}", value, "dB") for name, value in parts.items()),
+        _figure(
+            f"same boxes, give or take {SLACK:g} of score",
+            agreement(before.values, after.values, yardstick.threshold, SLACK),
+        ),
+    )
 
 
 def _figure(name: str, value: float, unit: str = "") -> Figure:

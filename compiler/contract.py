@@ -11,10 +11,11 @@ from typing import Any, TypeVar, cast, get_args
 import msgspec
 
 from compiler.dataset import Data
+from compiler.detection.head import settle_head
 from compiler.load.source import SourceModel
 from compiler.sound_contract import ADVICE_ON_SOUND, SOUND_EXAMPLE, sound_layouts
 from edge.errors import BadDataError, BadInputContractError, FileMissingError
-from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, TaskName, TensorInput
+from edge.manifest import AudioInput, Head, ImageInput, InputContract, SeriesInput, TaskName, TensorInput
 from edge.preprocess import channels, contract_shape
 from edge.sound import check_sound
 
@@ -30,7 +31,7 @@ OWN_KEYS = {
     "series": {"window", "stride", "columns"},
 }
 TASKS = get_args(TaskName)
-KEYS = {"kind", "labels", "task", *(field for kind in KINDS.values() for field in kind.__struct_fields__)}
+KEYS = {"kind", "labels", "task", "head", *(field for kind in KINDS.values() for field in kind.__struct_fields__)}
 ADVICE = {
     "colour": '"RGB" or "BGR": the order in which the network was trained to get the channels',
     "resize": '"stretch", "crop" or "letterbox": as in training',
@@ -52,9 +53,13 @@ class Resolved:
     contract: InputContract
     labels: tuple[str, ...]
     origin: str
+    head: Head | None = None
+    """Of a detector."""
 
 
-def resolve_contract(model: SourceModel, data: Data, input_file: Path | None, beside: Path | None) -> Resolved:
+def resolve_contract(
+    model: SourceModel, data: Data, input_file: Path | None, beside: Path | None, *, task: TaskName = "classify"
+) -> Resolved:
     """Settle how the model's input is made.
 
     Args:
@@ -62,6 +67,7 @@ def resolve_contract(model: SourceModel, data: Data, input_file: Path | None, be
         data: tells which kind of input there is.
         input_file: as named by the user.
         beside: `NAME.input.toml` next to the model; used if it exists and `input_file` is None.
+        task: a detector needs the table `[head]`, too.
 
     Raises:
         BadInputContractError: fields are open (with a file to paste), unknown, or contradict the model.
@@ -72,6 +78,7 @@ def resolve_contract(model: SourceModel, data: Data, input_file: Path | None, be
     given = _read(file) if file is not None else {}
     labels = tuple(str(label) for label in given.pop("labels", ()))
     given.pop("task", None)  # `read_task` has taken it
+    head = given.pop("head", None)
     kind = _kind(given, model, data)
     contract: InputContract
     if kind == "image":
@@ -83,7 +90,8 @@ def resolve_contract(model: SourceModel, data: Data, input_file: Path | None, be
     else:
         contract = _tensor(model, data)
     origin = "shape of model and data" if file is None else f"{file.name} and the model's shape"
-    return Resolved(contract=contract, labels=labels, origin=origin)
+    settled = settle_head(head, model.name) if task == "detect" else None
+    return Resolved(contract=contract, labels=labels, origin=origin, head=settled)
 
 
 def beside(model: str) -> Path:

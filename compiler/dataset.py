@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.detection.annotations import Annotations
 from edge.errors import BadDataError
 from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, TaskName, TensorInput
 
@@ -41,6 +42,8 @@ class Data:
     columns: tuple[str, ...] = ()
     targets: NDArray[np.float32] | None = None
     """[samples, k] numbers, if the samples are for a regression."""
+    annotations: Annotations | None = None
+    """True boxes, if the samples are for a detector and somebody drew them."""
     sample_rate: int = 0
     """Of sound, in Hz."""
     lengths: tuple[int, ...] = ()
@@ -61,7 +64,9 @@ class Samples:
     """Of contents and labels; names, order and place of the files do not matter."""
     pictures: bool
     targets: NDArray[np.float32] | None = None
-    """[samples, k]: what a regression shall say."""
+    """[samples, k]: what a regression shall say; [samples, most, 6]: true boxes (`compiler.detection.packed`)."""
+    assumed: bool = False
+    """Nobody drew true boxes: those that the float model sees stand for them."""
 
     def __len__(self) -> int:
         return len(self.labels)

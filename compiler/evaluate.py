@@ -4,14 +4,16 @@ from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
-from compiler.dataset import arrange
+from compiler.dataset import Data, Samples, arrange
+from compiler.detection.arrange import arrange_boxes, assume
+from compiler.detection.packed import BoxReader
 from compiler.measure import Scores, Timing, run_session, score, time_in_turns
 from compiler.read_data import open_data
 from compiler.stage import Stage
 from compiler.yardstick import fit
 from edge.bundle import Bundle, open_bundle
 from edge.errors import MissingExtraError
-from edge.manifest import MetricName, Variant
+from edge.manifest import Head, Manifest, MetricName, Variant
 from edge.runtimes import Session, open_session
 
 
@@ -46,13 +48,13 @@ def evaluate_bundle(path: Path, data: Path, *, label_column: str, stage: Stage) 
     """
     bundle = open_bundle(path)
     manifest = bundle.manifest
-    task, outputs = manifest.task, prod(manifest.variants[0].outputs[0].shape)
+    task, reader = manifest.task, reader_of(manifest)
     found = open_data(data, label_column=label_column, task=task)
-    samples = arrange(found, manifest.input, labels=manifest.labels, outputs=outputs, task=task)
+    samples = _arranged(found, manifest)
     sessions, missing = _open_all(bundle)
     try:
         with stage("evaluating", len(sessions) * len(samples)) as step:
-            runs = [run_session(one, manifest.input, samples, task, step) for one in sessions]
+            runs = [run_session(one, manifest.input, samples, task, step, reader=reader) for one in sessions]
         timings = time_in_turns(sessions)
     finally:
         for session in sessions:
@@ -60,7 +62,8 @@ def evaluate_bundle(path: Path, data: Path, *, label_column: str, stage: Stage) 
     variants = [session.variant for session in sessions]
     best = next((at for at, variant in enumerate(variants) if variant.dtype == "float32"), 0)
     before = runs[best].values
-    yardstick = fit(task, manifest.quality.metric, before, samples.truth)
+    samples = samples if reader is None else assume(samples, before, reader.head.floor)
+    yardstick = fit(task, manifest.quality.metric, before, samples.truth, reader=reader)
     return Evaluation(
         bundle=bundle,
         metric=manifest.quality.metric,
@@ -78,6 +81,21 @@ def evaluate_bundle(path: Path, data: Path, *, label_column: str, stage: Stage) 
         ),
         missing=missing,
     )
+
+
+def reader_of(manifest: Manifest) -> BoxReader | None:
+    """How a detector's boxes are read; None for any other task."""
+    if not isinstance(manifest.head, Head):
+        return None
+    shapes = tuple(spec.shape for spec in manifest.variants[0].outputs)
+    return BoxReader(manifest.head, len(manifest.labels), shapes)
+
+
+def _arranged(found: Data, manifest: Manifest) -> Samples:
+    if isinstance(manifest.head, Head):
+        return arrange_boxes(found, manifest.input, labels=manifest.labels, count=len(manifest.labels))
+    outputs = prod(manifest.variants[0].outputs[0].shape)
+    return arrange(found, manifest.input, labels=manifest.labels, outputs=outputs, task=manifest.task)
 
 
 def _open_all(bundle: Bundle) -> tuple[list[Session], tuple[str, ...]]:

@@ -6,6 +6,7 @@ so that a bundle carries nobody's pictures. Samples with a clear winner are take
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,16 +59,17 @@ def real_pool(inputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def make_golden(
-    sessions: Sequence[Session], pool: NDArray[np.float32], *, labelled: bool = True
+    sessions: Sequence[Session], pool: NDArray[np.float32], *, labelled: bool = True, every: bool = False
 ) -> tuple[Golden, Tolerance]:
     """Keep samples with a clear winner, class by class; outputs are those of the first session.
 
-    Without labels there is no winner: those samples are kept on which the variants differ least.
+    Without labels there is no winner: those samples are kept on which the variants differ least. `every`: all outputs
+    count, not the first one alone.
 
     A bundle has one set of golden outputs and one tolerance for all its variants. So samples are taken on which the
     variants name the same label and differ least, and that difference is added to what runtimes may differ by.
     """
-    outputs = [np.stack([np.array(run_float(session, x), np.float32).ravel() for x in pool]) for session in sessions]
+    outputs = [np.stack([run_float(session, x, every=every) for x in pool]) for session in sessions]
     labels = np.stack([one.argmax(axis=1) if labelled else np.zeros(len(one), np.int64) for one in outputs])
     alike = np.flatnonzero((labels == labels[0]).all(axis=0))
     clear = _clear(outputs[0], alike) if labelled else alike
@@ -99,23 +101,30 @@ def make_baseline(
     """Count scores and labels on the report part as a device counts them in the field; returns the edges, too.
 
     A classifier's scores have fixed edges, and none are returned. Other tasks' edges are quantiles of the float
-    model's score on the select part: the anomaly score, or the mean of a regression's numbers.
+    model's score on the select part: the anomaly score, the surest box's, or the mean of a regression's numbers.
     """
     mean, std = statistics.per_channel(axis)
     if subject.task != "classify":
-        edges = quantile_edges(select.values.mean(axis=1))
-        nothing = np.zeros(0, np.int64)
-        return Baseline(count(scores.values.mean(axis=1), edges), nothing, mean, std), edges
+        before, after = (_one_score(one.values, subject) for one in (select, scores))
+        edges = quantile_edges(before)
+        return Baseline(count(after, edges), np.zeros(0, np.int64), mean, std), edges
     top = [softmax_top1(output) for output in scores.outputs]
     labels = np.bincount([label for label, _ in top], minlength=len(subject.samples.classes)).astype(np.int64)
     return Baseline(count([value for _, value in top], SCORE_EDGES), labels, mean, std), ()
+
+
+def _one_score(values: NDArray[np.float32], subject: Subject) -> NDArray[np.float32]:
+    """One number a sample, [samples]: of a detector the score of its surest box, of others the mean."""
+    found: NDArray[np.float32] = np.maximum(values[:, 0], 0) if subject.reader else values.mean(axis=1)
+    return found
 
 
 def _allowed(variant: Variant, outputs: NDArray[np.float32]) -> float:
     """What two right runtimes may differ by: INT8_STEPS of the output's scale, or FLOAT_RTOL of its largest value."""
     if variant.dtype == "float32":
         return FLOAT_RTOL * float(np.abs(outputs).max())
-    scale = variant.outputs[0].scale
+    scales = [spec.scale for spec in variant.outputs]
+    scale = scales[0] if outputs.shape[1] == prod(variant.outputs[0].shape) else max(s or 0.0 for s in scales) or None
     # a float output behind int8 arithmetic still moves in about 1/255 of its range
     return INT8_STEPS * (scale if scale is not None else float(np.ptp(outputs)) / 255)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from compiler.checks import compilable_target, judge_reference, judge_split
+from compiler.checks import compilable_target, judge_reference, judge_split, judge_truth
 from compiler.contract import Resolved
 from compiler.golden import channel_axis
 from compiler.likeness import judge_likeness
@@ -60,10 +60,10 @@ def lay_ground(request: Request, *, stage: Stage, warn: Callable[[str], None]) -
     calibrate, select, report = (subject.part(part) for part in (parts.calibrate, parts.select, parts.report))
     with stage("float reference", len(parts.select)) as step:
         run = run_reference(select, step)
-    yardstick = fit(subject.task, request.metric, run.values, select.samples.truth)
+    yardstick = fit(subject.task, request.metric, run.values, select.samples.truth, reader=subject.reader)
     reference = score(run, select.samples, yardstick)
     axis = channel_axis(subject.contract, subject.model.layout)
-    warnings += judge_reference(reference, select)
+    warnings += judge_reference(reference, select) + judge_truth(reference, select, yardstick)
     warnings += judge_likeness(statistics_of(calibrate.usual()), statistics_of(select.usual()), axis)
     for warning in warnings:
         warn(warning)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +14,25 @@ from numpy.typing import NDArray
 from compiler.candidate import Candidate
 from compiler.compare import Comparison, compare
 from compiler.dataset import Samples
+from compiler.detection.packed import BoxReader
 from compiler.stage import Stage, Step
 from compiler.subject import Subject
 from compiler.yardstick import Run, Yardstick, value_of
 from edge.manifest import InputContract, Latency, Quality, RuntimeName, TaskName, TensorSpec, Variant
 from edge.preprocess import Preprocessor
-from edge.runtimes import Session, open_model
+from edge.runtimes import Session, open_model, outputs_of
 
 WARM_UP, ROUNDS, PER_ROUND = 3, 20, 5
+MOST_NUMBERS, LEAST_OUTPUTS = 100_000_000, 16
+"""Outputs of one run that are kept: 400 MB. A detector of 41,140 numbers fills them with 2,430 pictures."""
 LATENCY_BUDGET_S = 3.0
 """Per candidate; a slow model is timed fewer times, but at least PER_ROUND times."""
 
 Predictor = Callable[[bytes, Variant], Latency | None]
 """Says how long one inference of a compiled file takes on the target's core; None: nobody can say."""
+
+Open = Callable[[bytes, Variant], Session]
+"""Opens a compiled file: `edge.runtimes.open_model`, or for an NPU's file what simulates it."""
 
 
 def no_prediction(content: bytes, variant: Variant) -> Latency | None:  # noqa: ARG001
@@ -55,6 +61,8 @@ class Timing:
     ms: float
     low: float
     high: float
+    simulated: bool = False
+    """Of a chip's simulator, which tells nothing of the chip's own time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +75,8 @@ class Measured:
     timing: Timing
     predicted: Latency | None = None
     """On the target's core; None: nobody can say."""
+    before_squash_db: float | None = None
+    """SQNR of what goes into the soft-max or sigmoid that makes the outputs; None where there is none."""
 
     @property
     def quality(self) -> Quality:
@@ -75,9 +85,21 @@ class Measured:
 
 
 def sqnr_of(one: Measured) -> float:
-    """Signal to noise of the outputs against the float model's, decibels; infinite where they are equal."""
+    """Signal to noise against the float model, decibels: of the outputs, or of what a soft-max makes them of.
+
+    Infinite where they are equal.
+    """
+    if one.before_squash_db is not None:
+        return one.before_squash_db
     found = next((figure.value for figure in one.compared.figures if figure.unit == "dB"), None)
     return inf if found is None else found
+
+
+class Measure(Protocol):
+    """Measures candidates on samples that it was made for."""
+
+    def __call__(self, candidates: Sequence[Candidate], open_one: Open = open_model) -> tuple[Measured, ...]:
+        """Measure them; `open_one` opens their files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,10 +132,19 @@ def run_reference(subject: Subject, step: Step) -> Run:
     """Run the model as it was given, in float."""
     outputs, values = [], []
     for x in real_inputs(subject):
-        outputs.append(subject.model.run(x).astype(np.float32).ravel())
-        values.append(value_of(subject.task, x, outputs[-1]))
+        said = subject.model.run_all(x) if subject.reader else (subject.model.run(x),)
+        outputs.append(np.concatenate([output.astype(np.float32).ravel() for output in said]))
+        values.append(subject.reader.values(said) if subject.reader else value_of(subject.task, x, outputs[-1]))
+        if subject.reader:
+            _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
+
+
+def _drop_last(outputs: list[NDArray[np.float32]], samples: int) -> None:
+    """Keep a detector's outputs of the first samples only, where those of all would fill the memory."""
+    if samples > max(LEAST_OUTPUTS, MOST_NUMBERS // outputs[0].size):
+        outputs.pop()
 
 
 def statistics_of(subject: Subject) -> InputStatistics:
@@ -135,7 +166,15 @@ def score(run: Run, samples: Samples, yardstick: Yardstick) -> Scores:
     return Scores(run.outputs, run.values, predicted, predicted == samples.labels)
 
 
-def run_session(session: Session, contract: InputContract, samples: Samples, task: TaskName, step: Step) -> Run:
+def run_session(
+    session: Session,
+    contract: InputContract,
+    samples: Samples,
+    task: TaskName,
+    step: Step,
+    *,
+    reader: BoxReader | None = None,
+) -> Run:
     """Run one open model over samples: preprocessing, quantization and all."""
     preprocessor = Preprocessor(contract, session.variant.input)
     outputs, values = [], []
@@ -143,8 +182,11 @@ def run_session(session: Session, contract: InputContract, samples: Samples, tas
         raw = samples.raw(index)
         preprocessor.into(raw, session.input_buffer())
         session.invoke()
-        outputs.append(np.array(session.output(), np.float32).ravel())
-        values.append(_value(task, preprocessor, raw, outputs[-1]))
+        said = outputs_of(session) if reader else (session.output(),)
+        outputs.append(np.concatenate([output.ravel() for output in said]).astype(np.float32))
+        values.append(reader.values(said) if reader else _value(task, preprocessor, raw, outputs[-1]))
+        if reader:
+            _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
 
@@ -165,9 +207,10 @@ def measure_candidates(
     yardstick: Yardstick,
     predict: Predictor,
     step: Step,
+    open_one: Open = open_model,
 ) -> tuple[Measured, ...]:
     """Measure every candidate on all samples; latency in turns, so that a busy machine slows all alike."""
-    sessions = [open_model(candidate.data, candidate.variant) for candidate in candidates]
+    sessions = [open_one(candidate.data, candidate.variant) for candidate in candidates]
     try:
         scores = [_scored(session, subject, yardstick, step) for session in sessions]
         timings = time_in_turns(sessions)
@@ -188,21 +231,35 @@ def measure_candidates(
 
 def measuring(
     subject: Subject, *, reference: Scores, yardstick: Yardstick, predict: Predictor, stage: Stage
-) -> Callable[[Sequence[Candidate]], tuple[Measured, ...]]:
+) -> Measure:
     """Return a function that measures candidates on `subject`, with a progress bar."""
 
-    def measure(candidates: Sequence[Candidate]) -> tuple[Measured, ...]:
+    def measure(candidates: Sequence[Candidate], open_one: Open = open_model) -> tuple[Measured, ...]:
         with stage("measuring candidates", len(candidates) * len(subject.samples)) as step:
             return measure_candidates(
-                candidates, subject=subject, reference=reference, yardstick=yardstick, predict=predict, step=step
+                candidates,
+                subject=subject,
+                reference=reference,
+                yardstick=yardstick,
+                predict=predict,
+                step=step,
+                open_one=open_one,
             )
 
     return measure
 
 
-def measure_again(one: Measured, *, subject: Subject, reference: Scores, yardstick: Yardstick, step: Step) -> Measured:
+def measure_again(
+    one: Measured,
+    *,
+    subject: Subject,
+    reference: Scores,
+    yardstick: Yardstick,
+    step: Step,
+    open_one: Open = open_model,
+) -> Measured:
     """Measure what a candidate decides on other samples; its time stays."""
-    session = open_model(one.candidate.data, one.candidate.variant)
+    session = open_one(one.candidate.data, one.candidate.variant)
     try:
         scored = _scored(session, subject, yardstick, step)
     finally:
@@ -211,7 +268,7 @@ def measure_again(one: Measured, *, subject: Subject, reference: Scores, yardsti
 
 
 def _scored(session: Session, subject: Subject, yardstick: Yardstick, step: Step) -> Scores:
-    run = run_session(session, subject.contract, subject.samples, subject.task, step)
+    run = run_session(session, subject.contract, subject.samples, subject.task, step, reader=subject.reader)
     return score(run, subject.samples, yardstick)
 
 
@@ -230,7 +287,8 @@ def time_in_turns(sessions: Sequence[Session]) -> list[Timing]:
                 session.invoke()
                 times.append(time.perf_counter() - start)
     core = host_core()
-    return [Timing(core, *(float(q) * 1e3 for q in np.percentile(times, [50, 10, 90]))) for times in taken]
+    spans = [[float(q) * 1e3 for q in np.percentile(times, [50, 10, 90])] for times in taken]
+    return [Timing(core, ms, low, high) for ms, low, high in spans]
 
 
 def host_core() -> str:
@@ -241,6 +299,11 @@ def host_core() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return next((name for name in names if name), platform.processor() or platform.machine())
+
+
+def is_this_kind(arch: str) -> bool:
+    """Tell whether this machine is of an architecture, as `uname -m` names it."""
+    return platform.machine() == arch
 
 
 def as_runtime(variant: Variant, runtime: RuntimeName) -> Variant:

@@ -2,6 +2,9 @@
 
 Which ones is measured, layer by layer (`compiler.explain.rank_layers`). At most a third of them: beyond that the
 conversions between the two eat what int8 saves. A layer between float layers only is kept in float with them.
+
+In float, not in 16 bits: one of ResNet-20's 19 convolutions in int16 takes LiteRT 2.1 ms, the whole network in float .9
+(docs/compile.md has the figures).
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,21 +1,26 @@
 """Opens what a compile is asked about: the model, the data, and the contract between them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from compiler.budget import Budget
-from compiler.candidate import load_model
 from compiler.checks import check_task
 from compiler.contract import Resolved, beside, read_labels, read_task, resolve_contract
-from compiler.dataset import arrange
+from compiler.dataset import Data, arrange
+from compiler.detection.arrange import arrange_boxes, assume
+from compiler.detection.head import known_labels, shapes_of
+from compiler.detection.packed import BoxReader
+from compiler.load import SourceModel, load_model
+from compiler.measure import run_reference
 from compiler.packing import Order
 from compiler.read_data import open_data
 from compiler.search import Scope
 from compiler.stage import Stage
 from compiler.subject import Subject
+from edge import console
 from edge.errors import BadArgumentError
-from edge.manifest import InputContract, TaskName
+from edge.manifest import Head, InputContract, TaskName
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Settled:
     labels: tuple[str, ...]
     """Class names in the order of the outputs."""
     origin: Literal["recipe", "study"] = "recipe"
+    head: Head | None = None
+    """Of a detector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +56,12 @@ class Request:
     golden_from_data: bool = False
     no_fallback: bool = False
     """Refuse operators on a CPU beside an NPU, or in float, that no plan asked for."""
+    onnx_too: bool = False
+    """Convert a float .tflite to ONNX as well, so that onnxruntime and the RK3588's toolkit have something."""
     settled: Settled | None = None
     """Given by a recipe or a study: then nothing is looked for beside the model."""
+    source: SourceModel | None = field(default=None, repr=False)
+    """`model`, if somebody has loaded it already: a function may take long, and is called once."""
 
 
 def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
@@ -64,25 +75,65 @@ def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
     task = request.task or read_task(request.input_file, beside(request.model)) or "classify"
     data = open_data(request.data, label_column=request.label_column, task=task)
     labels = read_labels(request.labels_file) if request.labels_file else ()
-    with stage("loading the model", None):
-        model = check_task(load_model(request.model), task)
-    resolved = resolve_contract(model, data, request.input_file, beside(request.model))
-    samples = arrange(data, resolved.contract, labels=labels or resolved.labels, outputs=model.outputs, task=task)
-    return Subject(model, resolved.contract, samples, task), resolved
+    model = check_task(_load(request, stage), task)
+    model = _converted(model, request, stage)
+    resolved = resolve_contract(model, data, request.input_file, beside(request.model), task=task)
+    return subject_of(model, data, resolved, labels or resolved.labels, task, stage), resolved
+
+
+def subject_of(
+    model: SourceModel, data: Data, resolved: Resolved, labels: tuple[str, ...], task: TaskName, stage: Stage
+) -> Subject:
+    """Give every sample its truth; a detector's, where nobody drew boxes, is what the model itself sees in float."""
+    if resolved.head is None:
+        samples = arrange(data, resolved.contract, labels=labels, outputs=model.outputs, task=task)
+        return Subject(model, resolved.contract, samples, task)
+    shapes = shapes_of(model)
+    samples = arrange_boxes(data, resolved.contract, labels=labels, count=known_labels(resolved.head, shapes))
+    subject = Subject(model, resolved.contract, samples, task, BoxReader(resolved.head, len(samples.classes), shapes))
+    if not samples.assumed:
+        return subject
+    with stage("what the float model sees", len(samples)) as step:
+        return replace(subject, samples=assume(samples, run_reference(subject, step).values, resolved.head.floor))
 
 
 def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subject, Resolved]:
     """Open what a recipe or a study was made of."""
     task = request.task or "classify"
-    with stage("loading the model", None):
-        model = check_task(load_model(request.model), task)
+    model = check_task(_load(request, stage), task)
     _hold_same(settled, "another model", model.sha256, settled.source_sha256)
+    model = _converted(model, request, stage)
     data = open_data(request.data, label_column=request.label_column, task=task)
-    labels = settled.labels if task == "classify" else ()
-    samples = arrange(data, settled.contract, labels=labels, outputs=model.outputs, task=task)
-    _hold_same(settled, "other data", samples.sha256, settled.data_sha256)
-    resolved = Resolved(settled.contract, settled.labels, f"the {settled.origin}")
-    return Subject(model, settled.contract, samples, task), resolved
+    labels = settled.labels if task in {"classify", "detect"} else ()
+    resolved = Resolved(settled.contract, settled.labels, f"the {settled.origin}", settled.head)
+    subject = subject_of(model, data, resolved, labels, task, stage)
+    _hold_same(settled, "other data", subject.samples.sha256, settled.data_sha256)
+    return subject, resolved
+
+
+def _converted(model: SourceModel, request: Request, stage: Stage) -> SourceModel:
+    """Add the ONNX form where it was asked for."""
+    if not request.onnx_too:
+        return model
+    from compiler.export.tflite_to_onnx import with_onnx
+
+    with stage("converting to ONNX", None):
+        return with_onnx(model, console.say)
+
+
+def load_source(request: Request, stage: Stage) -> Request:
+    """Return the request with its model loaded.
+
+    Raises: FileMissingError, BadModelError, MissingExtraError.
+    """
+    return replace(request, source=_load(request, stage))
+
+
+def _load(request: Request, stage: Stage) -> SourceModel:
+    if request.source is not None:
+        return request.source
+    with stage("loading the model", None):
+        return load_model(request.model)
 
 
 def _hold_same(settled: Settled, what: str, found: str, wanted: str) -> None:

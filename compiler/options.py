@@ -18,14 +18,40 @@ Flag = Annotated[bool, Parameter(negative="")]
 
 @Parameter(name="*")
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Where what was built is kept, for the next time.
+
+    Attributes
+    ----------
+    cache
+        Folder of what was built before; by default `edgewright` in the user's cache folder.
+    no_cache
+        Build everything anew, and keep nothing.
+    """
+
+    cache: Path | None = None
+    no_cache: Flag = False
+
+    def open(self) -> "Cache":
+        """Return the cache, which may be of no folder."""
+        from compiler.cache import Cache, default_folder
+
+        return Cache(None if self.no_cache else self.cache or default_folder())
+
+
+KEPT = Kept()
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
 class Given:
     """Model, data and target, as the command line names them.
 
     Parameters
     ----------
     data
-        Labelled samples: a folder of class folders (pictures or .wav), an .npz (x, y) or a .csv. A fifth calibrates,
-        a fifth chooses, the rest proves.
+        Labelled samples: a folder of class folders (pictures or .wav), an .npz (x, y) or a .csv; for a detector a
+        folder of pictures with annotations.json (COCO). A fifth calibrates, a fifth chooses, the rest proves.
     target
         Kind of device; `edge targets` lists them. Only a recipe says it by itself.
     input
@@ -37,10 +63,10 @@ class Given:
     name
         Name of the model in the fleet; by default made of the file name.
     task
-        classify, anomaly (labels are normal and anomaly) or regress (y are numbers); by default as the input contract
-        says, else classify.
+        classify, anomaly (labels are normal and anomaly), regress (y are numbers) or detect (boxes: the input contract
+        has a table [head]); by default as the input contract says, else classify.
     metric
-        By default accuracy, auc or mae, by the task; also top5, f1 and correlation (with the float model).
+        By default accuracy, auc, mae or map, by the task; also top5, f1, correlation (with the float model) and map50.
     calibration
         What a board of this kind measured (`edge bench --calibration`): its times replace and scale predictions.
     cache
@@ -64,9 +90,7 @@ class Given:
     @property
     def kept(self) -> "Cache":
         """Where results are kept."""
-        from compiler.cache import Cache, default_folder
-
-        return Cache(None if self.no_cache else self.cache or default_folder())
+        return Kept(self.cache, self.no_cache).open()
 
     @property
     def says_how(self) -> bool:

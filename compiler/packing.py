@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from compiler.budget import Budget, Judgement
@@ -15,6 +16,7 @@ from compiler.measure import Measured
 from compiler.split import Split
 from compiler.subject import Subject
 from edge.bundle import Baseline, Golden, pack
+from edge.environments import TF2ONNX
 from edge.errors import BadArgumentError, FileMissingError
 from edge.manifest import Manifest, Provenance, Tolerance
 from edge.topics import is_id
@@ -57,8 +59,9 @@ def describe(
         name=bundle_name(order, subject.model),
         version=order.version,
         target=order.target,
-        labels=tuple(name[:LONGEST_LABEL] for name in subject.samples.classes) if subject.task == "classify" else (),
+        labels=tuple(name[:LONGEST_LABEL] for name in _labels(subject)),
         task=subject.task,
+        head=UNSET if subject.reader is None else subject.reader.head,
         score_edges=score_edges,
         input=subject.contract,
         variants=tuple(one.variant for one in packed),
@@ -68,10 +71,14 @@ def describe(
         provenance=Provenance(
             source_sha256=subject.model.sha256,
             data_sha256=subject.samples.sha256,
-            tools=tool_versions() | dict(tools),
+            tools=tool_versions() | dict(tools) | converter_of(subject.model),
             recipe=dict(recipe),
         ),
     )
+
+
+def _labels(subject: Subject) -> tuple[str, ...]:
+    return subject.samples.classes if subject.task in {"classify", "detect"} else ()
 
 
 def recipe_of(calibrated: Subject, parts: Split, budget: Budget, *, golden_from_data: bool) -> dict[str, str]:
@@ -83,6 +90,8 @@ def recipe_of(calibrated: Subject, parts: Split, budget: Budget, *, golden_from_
         "golden": "from the data" if golden_from_data else "synthetic, from input statistics",
         "max_drop": f"{budget.max_drop:g}",
     }
+    if calibrated.samples.assumed:
+        recipe["truth"] = "what the float model itself sees: nobody annotated the data"
     return recipe if budget.max_ms is None else recipe | {"max_ms": f"{budget.max_ms:g}"}
 
 
@@ -111,6 +120,11 @@ def bundle_name(order: Order, model: SourceModel) -> str:
     if not is_id(name):
         raise BadArgumentError(f"{name!r} cannot name a model", remedy=NAME_RULE)
     return name
+
+
+def converter_of(model: SourceModel) -> dict[str, str]:
+    """Name and version of what made the ONNX form of a TFLite source."""
+    return dict([TF2ONNX.title.rsplit(" ", 1)]) if model.onnx is not None else {}
 
 
 def tool_versions() -> dict[str, str]:

@@ -8,10 +8,12 @@ from compiler.choose import choose, objection
 from compiler.explain.layer_by_layer import look_at_layers
 from compiler.golden import make_baseline
 from compiler.ground import lay_ground
-from compiler.measure import Predictor, measuring, no_prediction, real_inputs, statistics_of
+from compiler.measure import Predictor, is_this_kind, measuring, no_prediction, real_inputs, statistics_of
 from compiler.opening import Request
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
+from compiler.placement.place import chooses_from
 from compiler.placement.settle import settle
+from compiler.placement.simulated import Simulators, add_npu, for_cpu
 from compiler.prove import prove_quality
 from compiler.report import write_report
 from compiler.result import Compiled
@@ -35,34 +37,56 @@ def compile_model(
 
     Raises: the EdgeError family; no bundle is written unless everything held.
     """
+    with Simulators() as simulators:
+        return _compile(request, simulators, stage=stage, warn=warn, predict=predict)
+
+
+def _compile(
+    request: Request, simulators: Simulators, *, stage: Stage, warn: Callable[[str], None], predict: Predictor
+) -> Compiled:
+    """Run the steps, one after the other; `simulators` stand in for an NPU that cannot run here."""
     started = time.monotonic()
     check_order(request.order)
     ground = lay_ground(request, stage=stage, warn=warn)
     target, here, parts, yardstick = ground.target, ground.here, ground.parts, ground.yardstick
     calibrate, select, report = ground.calibrate, ground.select, ground.report
 
+    measure = measuring(
+        select, reference=ground.reference, yardstick=yardstick, predict=ground.predictor(predict), stage=stage
+    )
     found = search(
         select,
         calibration=ground.calibration,
         calibrated=calibrate.usual().samples.digests,
         target=here,
-        scope=request.scope,
-        measure=measuring(
-            select,
-            reference=ground.reference,
-            yardstick=yardstick,
-            predict=ground.predictor(predict),
-            stage=stage,
-        ),
+        scope=for_cpu(request.scope),
+        measure=measure,
         fine=lambda one: not objection(one, here, request.budget, report_samples=len(parts.report)),
         stage=stage,
     )
-    choice = choose(found.measured, here, request.budget, report_samples=len(parts.report))
-    settled = settle(found.measured, choice, target, no_fallback=request.no_fallback)
+    if target.npu_compiler == "rknn-toolkit2":
+        with stage(f"compiling with {target.npu_compiler}", None):
+            found = add_npu(
+                found,
+                simulators,
+                target,
+                scope=request.scope,
+                calibration=lambda: real_inputs(calibrate.usual()),
+                measure=measure,
+                progress=warn,
+            )
+    choice = choose(
+        found.measured,
+        chooses_from(target),
+        request.budget,
+        report_samples=len(parts.report),
+        here=is_this_kind(here.arch),
+    )
+    settled = settle(found.measured, choice, target, no_fallback=request.no_fallback, ledgers=simulators.ledgers)
     for trap in settled.traps:
         warn(trap)
 
-    proved = prove_quality(report, settled.measured, choice, yardstick=yardstick, stage=stage)
+    proved = prove_quality(report, settled.measured, choice, yardstick=yardstick, stage=stage, open_one=simulators.open)
     taken = [proved[index] for index in choice.taken]
     judgement = judge(taken[0], request.budget)
     for doubt in insist(judgement, request.budget, list(proved.finalists.values())):
@@ -72,7 +96,12 @@ def compile_model(
     pool = real_inputs(select) if request.golden_from_data else None
     with stage("verifying on every runtime", None):
         golden = prove(
-            [one.candidate for one in taken], pool=pool, statistics=statistics, subject=select, axis=ground.axis
+            [one.candidate for one in taken],
+            pool=pool,
+            statistics=statistics,
+            subject=select,
+            axis=ground.axis,
+            open_one=simulators.open,
         )
     baseline, edges = make_baseline(
         taken[0].scores, select, select=ground.reference, statistics=statistics_of(report), axis=ground.axis

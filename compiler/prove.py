@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from compiler.choose import Choice
-from compiler.measure import Measured, Scores, measure_again, run_reference, score
+from compiler.measure import Measured, Open, Scores, measure_again, run_reference, score
 from compiler.stage import Stage
 from compiler.subject import Subject
 from compiler.yardstick import Yardstick
+from edge.runtimes import open_model
 
 FINALISTS = 6
 """Candidates that are measured again at most: those taken, and some others for the options that an error names."""
@@ -26,7 +27,13 @@ class Proved:
 
 
 def prove_quality(
-    report: Subject, measured: Sequence[Measured], choice: Choice, *, yardstick: Yardstick, stage: Stage
+    report: Subject,
+    measured: Sequence[Measured],
+    choice: Choice,
+    *,
+    yardstick: Yardstick,
+    stage: Stage,
+    open_one: Open = open_model,
 ) -> Proved:
     """Measure the candidates that were taken, and a few more, on samples that neither calibrated nor chose anything."""
     others = [index for index in range(len(measured)) if index not in choice.taken]
@@ -37,7 +44,12 @@ def prove_quality(
             reference,
             {
                 index: measure_again(
-                    measured[index], subject=report, reference=reference, yardstick=yardstick, step=step
+                    measured[index],
+                    subject=report,
+                    reference=reference,
+                    yardstick=yardstick,
+                    step=step,
+                    open_one=open_one,
                 )
                 for index in finalists
             },

@@ -6,14 +6,15 @@ Pictures are hashed at once, which reads every file, and decoded when asked for.
 import csv
 import difflib
 import hashlib
-import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compiler.dataset import Array, Data, short
+from compiler.detection.annotations import ANNOTATIONS, read_annotations
 from compiler.read_sound import open_sound, sound_files
 from edge.errors import BadDataError, FileMissingError
 from edge.manifest import TaskName
@@ -35,6 +36,8 @@ def open_data(path: Path, *, label_column: str = "label", task: TaskName = "clas
     """
     if not path.exists():
         raise FileMissingError(f"no data at {path}", remedy=f"--data wants {LAYOUTS}")
+    if task == "detect":
+        return _open_pictures(path)
     if path.is_dir() and task != "regress":
         return _open_folder(path)
     if path.suffix == ".npz":
@@ -65,6 +68,24 @@ def _open_folder(path: Path) -> Data:
                 remedy=f"put {', '.join(PICTURES[:4])} files (or .wav files into all) into it, or remove it",
             )
         files += pictures
+    return _pictures(path, files, tuple(file.parent.name for file in files))
+
+
+def _open_pictures(path: Path) -> Data:
+    """Pictures for a detector: those that annotations.json names; without it, all that lie below the folder."""
+    if not path.is_dir():
+        raise BadDataError(
+            f"{path} is no folder of pictures", remedy=f"a detector wants a folder, with {ANNOTATIONS} (COCO) in it"
+        )
+    annotations = read_annotations(path)
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURES and file.is_file())
+    files = found if annotations is None else list(annotations.files)
+    if not files:
+        raise BadDataError(f"{path} holds no pictures", remedy=f"put {', '.join(PICTURES[:4])} files into it")
+    return replace(_pictures(path, files, ("",) * len(files)), annotations=annotations)
+
+
+def _pictures(path: Path, files: Sequence[Path], tags: tuple[str, ...]) -> Data:
     digests = tuple(hashlib.sha256(file.read_bytes()).digest() for file in files)
     cache: dict[int, Array] = {}
     room = [CACHE_BYTES]
@@ -81,7 +102,7 @@ def _open_folder(path: Path) -> Data:
     return Data(
         path=path,
         kind="pictures",
-        tags=tuple(file.parent.name for file in files),
+        tags=tags,
         numbered=False,
         digests=digests,
         where=tuple(f"{file.parent.name}/{file.name}" for file in files),
@@ -109,7 +130,7 @@ def _open_npz(path: Path, *, numbers: bool) -> Data:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name in {"x", "y"}}
             names = short(archive.files) or "nothing"
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError) as exc:
+    except Exception as exc:  # numpy parses the header as Python code, and lets out what that raises
         raise BadDataError(
             f"{path} is not a readable .npz: {exc}", remedy="save it with numpy.savez(path, x=samples, y=labels)"
         ) from exc
@@ -119,6 +140,11 @@ def _open_npz(path: Path, *, numbers: bool) -> Data:
             remedy="save it with numpy.savez(path, x=samples, y=labels)",
         )
     x, y = arrays["x"], arrays["y"]
+    if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)):  # numpy hands out the bytes of what is no array
+        raise BadDataError(
+            f"{path} holds x or y as something else than an array",
+            remedy="save it with numpy.savez(path, x=samples, y=labels)",
+        )
     if x.ndim < 2 or len(x) == 0:
         raise BadDataError(
             f"{path} holds no samples: x has the shape {x.shape}", remedy="x wants one sample a row: [samples, ...]"

@@ -15,7 +15,7 @@ from compiler.packing import Order, tool_versions
 from compiler.plan import Effort, parse_plan
 from compiler.search import Scope
 from edge.errors import BadArgumentError, BadBundleError, FileMissingError
-from edge.manifest import InputContract, MetricName, TaskName
+from edge.manifest import Head, InputContract, MetricName, TaskName
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +32,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     label_column: str
     labels: tuple[str, ...]
     input: InputContract
+    head: Head | None = None
+    """Of a detector."""
     max_drop: float
     max_ms: float | None
     asked: bool
@@ -41,6 +43,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     plans: tuple[str, ...]
     """As `parse_plan` reads them; empty for a model that its maker quantized."""
     tools: dict[str, str]
+    onnx_too: bool = False
 
 
 class _Report(msgspec.Struct, frozen=True):
@@ -76,7 +79,8 @@ def request_of(recipe: Recipe, *, model: str, data: Path, output: Path | None, c
         budget=Budget(recipe.max_drop, recipe.max_ms, recipe.asked, recipe.accept_unproven),
         scope=Scope(recipe.effort, tuple(parse_plan(plan) for plan in recipe.plans), cache),
         golden_from_data=recipe.golden_from_data,
-        settled=Settled(recipe.source_sha256, recipe.data_sha256, recipe.input, recipe.labels),
+        onnx_too=recipe.onnx_too,
+        settled=Settled(recipe.source_sha256, recipe.data_sha256, recipe.input, recipe.labels, head=recipe.head),
     )
 
 

@@ -187,8 +187,9 @@ def _recipe(compiled: Compiled) -> Recipe:
         task=manifest.task,
         metric=manifest.quality.metric,
         label_column=request.label_column,
-        labels=compiled.report_part.classes if manifest.task == "classify" else (),
+        labels=compiled.report_part.classes if manifest.task in {"classify", "detect"} else (),
         input=manifest.input,
+        head=compiled.resolved.head,
         max_drop=request.budget.max_drop,
         max_ms=request.budget.max_ms,
         asked=request.budget.asked,
@@ -197,6 +198,7 @@ def _recipe(compiled: Compiled) -> Recipe:
         effort=request.scope.effort,
         plans=tuple(str(plan) for plan in plans if plan is not None),
         tools=manifest.provenance.tools,
+        onnx_too=request.onnx_too,
     )
 
 
@@ -225,7 +227,7 @@ def _latency(one: Measured) -> Json:
         "core": timing.core,
         "runtime": one.candidate.runtime,
         "dtype": one.candidate.dtype,
-        "kind": "measured",
+        "kind": "simulated" if timing.simulated else "measured",
         "ms": timing.ms,
         "low": timing.low,
         "high": timing.high,

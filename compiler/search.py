@@ -9,15 +9,19 @@ from typing import TypeVar
 
 import msgspec
 
-from compiler.cache import Cache, code_digest, key_of
-from compiler.candidate import Builder, Calibration, Candidate, Skipped
-from compiler.measure import Measured, host_core, sqnr_of
+from compiler.cache import Cache, code_digest, installed, key_of
+from compiler.candidate import Builder, Candidate, Skipped
+from compiler.export.tflite_to_onnx import NOT_ASKED
+from compiler.load import SourceModel
+from compiler.measure import Measured, host_core, real_inputs, sqnr_of
 from compiler.mixed import mixed_plans
-from compiler.packing import tool_versions
-from compiler.plan import Effort, Plan, plans, runtimes_for
+from compiler.nearness import Nearness
+from compiler.plan import Effort, Plan, learning_plans, plans, runtimes_for
+from compiler.quantize.workbench import Calibration
 from compiler.stage import Stage
 from compiler.subject import Subject
 from edge.errors import BadModelError, MissingExtraError
+from edge.manifest import RuntimeName
 from edge.target import Target
 
 T = TypeVar("T")
@@ -68,7 +72,11 @@ def search(
 
     """
     shelf = Shelf(subject, calibration, calibrated, scope.cache)
-    wanted = planned(subject, target, scope)
+    near = Nearness(lambda: real_inputs(subject), subject.samples.digests, scope.cache, shelf.as_float)
+    measure = near.after(measure)
+    if subject.model.kind == "tflite" and not subject.model.quantized and "onnxruntime" in target.runtimes:
+        shelf.skipped.append(Skipped("onnxruntime", "float32", NOT_ASKED))
+    wanted = planned(subject.model, target, scope)
     with stage("building candidates", len(wanted)) as step:
         for plan in wanted:
             shelf.add(plan)
@@ -88,12 +96,17 @@ class Shelf:
     def __init__(self, subject: Subject, calibration: Calibration, calibrated: Sequence[bytes], cache: Cache) -> None:
         digests = sorted(digest.hex() for digest in calibrated)
         self.builder = Builder(subject.model, calibration)
+        self.kind = subject.model.kind
         self.candidates: list[Candidate] = []
         self.skipped: list[Skipped] = []
         self.failure: BadModelError | MissingExtraError | None = None
         """The first one."""
         self._cache = cache
-        self._known = (code_digest(), tool_versions(), host_core(), subject.model.sha256, subject.contract, digests)
+        self._known = (code_digest(), installed(), host_core(), subject.model.identity, subject.contract, digests)
+
+    def as_float(self, runtime: RuntimeName) -> Candidate | None:
+        """Return the float file of a runtime, if it is there."""
+        return next((one for one in self.candidates if (one.runtime, one.dtype) == (runtime, "float32")), None)
 
     def add(self, plan: Plan) -> Candidate | None:
         """Build one; None if it cannot be built, or is there already: a pass that does not help leaves no trace."""
@@ -128,12 +141,17 @@ def _refine(
     measure: Callable[[Sequence[Candidate]], tuple[Measured, ...]],
     fine: Callable[[Measured], bool],
 ) -> list[Measured]:
-    """Try mixed plans of one runtime, from its best int8 one on, until one of them is fine."""
+    """Where no int8 plan of a runtime is fine: learn from the best one on, then mix precisions, until one is."""
     ints = [one for one in there if one.candidate.dtype == "int8" and one.candidate.plan is not None]
     if not ints or any(fine(one) for one in ints):
         return []
     best = max(ints, key=sqnr_of).candidate
     tried: list[Measured] = []
+    for plan in learning_plans(best.plan or Plan(best.runtime, "int8"), shelf.kind):
+        made = shelf.add(plan)
+        tried += measure([made]) if made else ()
+        if tried and fine(tried[-1]):
+            return tried
     try:
         for plan in mixed_plans(shelf.builder, best.plan or Plan(best.runtime, "int8"), best.data):
             made = shelf.add(plan)
@@ -145,12 +163,11 @@ def _refine(
     return tried
 
 
-def planned(subject: Subject, target: Target, scope: Scope) -> list[Plan]:
+def planned(model: SourceModel, target: Target, scope: Scope) -> list[Plan]:
     """List the plans to build, runtime by runtime; one for each format of a source that is quantized already."""
-    runtimes = runtimes_for(subject.model.kind, target, quantized=subject.model.quantized)
-    if subject.model.quantized:
-        return [Plan(runtime, "int8") for runtime in runtimes]
-    wanted = scope.plans or plans(subject.model.kind, target, scope.effort)
+    if model.quantized:
+        return [Plan(runtime, "int8") for runtime in runtimes_for(model.kind, target, quantized=True)]
+    wanted = scope.plans or plans(model.kind, target, scope.effort)
     return sorted(wanted, key=lambda plan: target.runtimes.index(plan.runtime))
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from compiler.dataset import Samples
+from compiler.detection.packed import BoxReader
 from compiler.load.source import SourceModel
 from edge.manifest import InputContract, TaskName
 
@@ -18,6 +19,8 @@ class Subject:
     contract: InputContract
     samples: Samples
     task: TaskName = "classify"
+    reader: BoxReader | None = None
+    """Of a detector."""
 
     def part(self, indices: Sequence[int]) -> "Subject":
         """Only these samples: whoever gets a part cannot see the others."""

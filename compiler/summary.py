@@ -34,7 +34,7 @@ def summarize(compiled: Compiled) -> str:
             f"{100 * quality.drop:+.2f} ({100 * quality.ci95[0]:+.2f}..{100 * quality.ci95[1]:+.2f})",
             f"{100 * upper95(one):+.2f}",
             f"{quality.agreement:.2%}",
-            f"{timing.ms:.3f} ms ({timing.low:.3f}..{timing.high:.3f})",
+            "simulated" if timing.simulated else f"{timing.ms:.3f} ms ({timing.low:.3f}..{timing.high:.3f})",
             style="bold" if role == "runs" else "dim" if not role else "",
         )
     quality = compiled.main.quality

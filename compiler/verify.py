@@ -8,14 +8,18 @@ from numpy.typing import NDArray
 
 from compiler.candidate import Candidate
 from compiler.golden import make_golden, real_pool, synthetic_inputs
-from compiler.measure import InputStatistics, as_runtime
+from compiler.measure import InputStatistics, Open, as_runtime
 from compiler.subject import Subject
 from edge.bundle import Golden
 from edge.errors import GoldenMismatchError
 from edge.manifest import ImageInput, RuntimeName, Tolerance
 from edge.runtimes import installed, open_model, run_float
 
-SAME_FORMAT: tuple[frozenset[RuntimeName], ...] = (frozenset({"litert", "tflite-runtime"}), frozenset({"onnxruntime"}))
+SAME_FORMAT: tuple[frozenset[RuntimeName], ...] = (
+    frozenset({"litert", "tflite-runtime"}),
+    frozenset({"onnxruntime"}),
+    frozenset({"rknn"}),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ def prove(
     statistics: InputStatistics,
     subject: Subject,
     axis: int,
+    open_one: Open = open_model,
 ) -> Proof:
     """Make golden samples with the first candidate and compare all of them, on every runtime that can open them.
 
@@ -56,28 +61,39 @@ def prove(
         statistics: of the inputs of the select part.
         subject: tells whether inputs are pictures, and outputs the scores of labels.
         axis: of a sample's channels.
+        open_one: opens them.
 
     Raises: GoldenMismatchError if it does not.
 
     """
     pictures, labelled = isinstance(subject.contract, ImageInput), subject.task == "classify"
+    every = subject.reader is not None
     inputs = synthetic_inputs(statistics, axis, pictures) if pool is None else real_pool(pool)
-    sessions = [open_model(candidate.data, candidate.variant) for candidate in candidates]
+    sessions = [open_one(candidate.data, candidate.variant) for candidate in candidates]
     try:
-        golden, tolerance = make_golden(sessions, inputs, labelled=labelled)
+        golden, tolerance = make_golden(sessions, inputs, labelled=labelled, every=every)
     finally:
         for session in sessions:
             session.close()
     results = [
         result
         for index, candidate in enumerate(candidates)
-        for result in verify(candidate, golden, tolerance, main=index == 0, labelled=labelled)
+        for result in verify(
+            candidate, golden, tolerance, main=index == 0, labelled=labelled, every=every, open_one=open_one
+        )
     ]
     return Proof(golden, tolerance, tuple(results))
 
 
 def verify(
-    candidate: Candidate, golden: Golden, tolerance: Tolerance, *, main: bool, labelled: bool = True
+    candidate: Candidate,
+    golden: Golden,
+    tolerance: Tolerance,
+    *,
+    main: bool,
+    labelled: bool = True,
+    every: bool = False,
+    open_one: Open = open_model,
 ) -> tuple[Verified, ...]:
     """Compare on each installed runtime of the candidate's format.
 
@@ -88,7 +104,7 @@ def verify(
     """
     results = []
     for runtime in sorted(_runtimes(candidate.runtime), key=lambda name: name != candidate.runtime):
-        result = _compare(candidate, runtime, golden, tolerance, labelled=labelled)
+        result = _compare(candidate, runtime, golden, tolerance, labelled=labelled, every=every, open_one=open_one)
         if main and not result.holds and runtime == candidate.runtime:
             raise GoldenMismatchError(
                 f"{candidate.dtype} on {runtime} differs from its own golden outputs by {result.max_error:.3g}, "
@@ -105,11 +121,18 @@ def _runtimes(runtime: RuntimeName) -> set[RuntimeName]:
 
 
 def _compare(
-    candidate: Candidate, runtime: RuntimeName, golden: Golden, tolerance: Tolerance, *, labelled: bool
+    candidate: Candidate,
+    runtime: RuntimeName,
+    golden: Golden,
+    tolerance: Tolerance,
+    *,
+    labelled: bool,
+    every: bool,
+    open_one: Open,
 ) -> Verified:
-    session = open_model(candidate.data, as_runtime(candidate.variant, runtime))
+    session = open_one(candidate.data, as_runtime(candidate.variant, runtime))
     try:
-        outputs: NDArray[np.float32] = np.stack([np.array(run_float(session, x)).ravel() for x in golden.input])
+        outputs: NDArray[np.float32] = np.stack([run_float(session, x, every=every) for x in golden.input])
     finally:
         session.close()
     error = np.abs(outputs - golden.outputs)

@@ -22,7 +22,7 @@ from edge import archive
 from edge.arrays import pack_arrays, unpack_arrays
 from edge.bundle_rules import check_arrays, check_manifest
 from edge.errors import BadBundleError, DiskFullError, FileMissingError
-from edge.manifest import AudioInput, ImageInput, Manifest, Quality, SeriesInput, Variant
+from edge.manifest import AudioInput, Head, ImageInput, Manifest, Quality, SeriesInput, Variant
 
 KIB, MIB = 1024, 1024 * 1024
 MANIFEST, GOLDEN, BASELINE = "manifest.json", "golden.npz", "baseline.npz"
@@ -52,7 +52,7 @@ class Golden:
     input: NDArray[np.float32]
     """[n, *sample]: real-valued model input before quantization; sample is the model's shape without its leading 1."""
     outputs: NDArray[np.float32]
-    """[n, k]: the first output, flattened and dequantized."""
+    """[n, k]: the first output, or a detector's outputs one after the other; flattened and dequantized."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +112,14 @@ def pack(path: Path, manifest: Manifest, *, files: Mapping[str, bytes], golden: 
             ),
         }
     )
+    return place(path, data)
+
+
+def place(path: Path, data: bytes) -> Path:
+    """Write the bytes of a bundle, all of them or nothing, opened as a stranger would before they stand at `path`.
+
+    Raises: BadBundleError, DiskFullError.
+    """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=_folder(path))
     temporary = Path(name)
     try:
@@ -188,6 +196,10 @@ def describe(manifest: Manifest) -> str:
 
 def _task(manifest: Manifest) -> str:
     names = manifest.labels
+    if isinstance(manifest.head, Head):
+        head = manifest.head
+        boxes = f"boxes of {len(names)} labels: {', '.join(names[:8])}{', ...' if names[8:] else ''}"
+        return f"  detects   {boxes}; {head.format}, seen from a score of {head.floor:g}"
     if manifest.task != "classify":
         return f"  task      {manifest.task}"
     return f"  labels    {len(names)}: {', '.join(names[:8])}{', ...' if names[8:] else ''}"

@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import archive
+from edge.boxes import check_head
 from edge.errors import BadBundleError, BadInputContractError
-from edge.manifest import Manifest, TensorSpec, Variant
+from edge.manifest import Head, Manifest, TensorSpec, Variant
 from edge.preprocess import check_contract, sample_shape
 from edge.quantization import LIMITS as CODES
 from edge.statistics import SCORE_EDGES
 
 _NAME = re.compile(archive.NAME_PATTERN)
+MOST_NUMBERS, MOST_OF_BOXES = 65_536, 2**19
+"""In the first output; in all outputs of a detector, of which YOLOs of 320 pixels have 176,400."""
 
 
 def check_manifest(manifest: Manifest, members: Mapping[str, archive.Member], reserved: set[str]) -> None:
@@ -33,6 +36,7 @@ def check_manifest(manifest: Manifest, members: Mapping[str, archive.Member], re
         _check_variant(variant, manifest)
     try:
         check_contract(manifest.input, first.input)
+        _check_head(manifest)
     except BadInputContractError as exc:
         raise BadBundleError(exc.problem, remedy=archive.REMEDY) from exc
     require(min(manifest.golden.atol, manifest.golden.rtol) >= 0, "a negative tolerance")
@@ -40,7 +44,8 @@ def check_manifest(manifest: Manifest, members: Mapping[str, archive.Member], re
     wanted = 0 if manifest.task == "classify" else len(SCORE_EDGES)
     require(len(edges) == wanted, f"{len(edges)} score edges, {wanted} belong to the task {manifest.task}")
     require(all(low < high for low, high in pairwise(edges)), "the score edges do not ascend")
-    require(manifest.task == "classify" or not manifest.labels, f"labels, which the task {manifest.task} has not")
+    named = manifest.task in {"classify", "detect"}
+    require(named or not manifest.labels, f"labels, which the task {manifest.task} has not")
 
 
 def check_arrays(
@@ -70,8 +75,14 @@ def check_arrays(
 
 
 def output_size(manifest: Manifest) -> int:
-    """How many numbers the first output has."""
-    return math.prod(manifest.variants[0].outputs[0].shape)
+    """How many numbers the outputs have that count: the first one, or a detector's all."""
+    return numbers_of(manifest.variants[0], manifest)
+
+
+def numbers_of(variant: Variant, manifest: Manifest) -> int:
+    """`output_size` of one variant."""
+    counted = variant.outputs if manifest.task == "detect" else variant.outputs[:1]
+    return sum(math.prod(spec.shape) for spec in counted)
 
 
 def require(holds: bool, otherwise: str) -> None:
@@ -84,11 +95,22 @@ def _check_variant(variant: Variant, manifest: Manifest) -> None:
     require(len(variant.outputs) >= 1, f"{variant.file} has no output")
     for spec in (variant.input, *variant.outputs):
         _check_tensor(spec)
-    size = math.prod(variant.outputs[0].shape)
+    size = numbers_of(variant, manifest)
     require(size == output_size(manifest), "the variants have outputs of different sizes")
-    require(size <= 65536, f"{variant.file} has {size} outputs, more than 65536")
-    if manifest.labels:
+    most = MOST_OF_BOXES if manifest.task == "detect" else MOST_NUMBERS
+    require(size <= most, f"{variant.file} has {size} outputs, more than {most}")
+    if manifest.labels and manifest.task == "classify":
         require(len(manifest.labels) == size, f"{len(manifest.labels)} labels for {size} outputs")
+
+
+def _check_head(manifest: Manifest) -> None:
+    """A detector has a head that reads the outputs of every variant, and nobody else has one."""
+    detector = isinstance(manifest.head, Head)
+    require(detector == (manifest.task == "detect"), f"a head and the task {manifest.task} do not go together")
+    require(not detector or bool(manifest.labels), "a detector without labels")
+    for variant in manifest.variants:
+        if isinstance(manifest.head, Head):
+            check_head(manifest.head, [spec.shape for spec in variant.outputs], len(manifest.labels))
 
 
 def _check_tensor(spec: TensorSpec) -> None:

@@ -17,6 +17,7 @@ from typing import Literal, get_args
 import msgspec
 
 import edge
+from edge.environments import ENVIRONMENTS
 from edge.manifest import RuntimeName
 
 State = Literal["ok", "note", "broken"]
@@ -48,7 +49,17 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def examine() -> Report:
     """Look at everything; takes a few seconds."""
-    findings = (*python(), *runtimes(), *extras(), *brokers(), *sound(), *clock(), *name_clashes(), *shared_memory())
+    findings = (
+        *python(),
+        *runtimes(),
+        *extras(),
+        *environments(),
+        *brokers(),
+        *sound(),
+        *clock(),
+        *name_clashes(),
+        *shared_memory(),
+    )
     return Report(healthy=not any(f.state == "broken" for f in findings), findings=findings)
 
 
@@ -68,7 +79,7 @@ def runtimes() -> Iterator[Finding]:
     for name, problem in found:
         missing = problem.endswith("is not installed")
         state: State = "ok" if not problem else "note" if missing else "broken"
-        says = problem or "computes a tiny model correctly"
+        says = problem or ("its parts are there" if name == "rknn" else "computes a tiny model correctly")
         yield Finding(about="runtime", name=name, state=state, says=says, do=pip_line(name) if problem else "")
 
 
@@ -99,6 +110,15 @@ def extras() -> Iterator[Finding]:
         says = f"lacks {', '.join(missing)}" if missing else "complete"
         do = f"pip install '{DISTRIBUTION}[{extra}]'" if missing else ""
         yield Finding(about="extra", name=extra, state="note" if missing else "ok", says=says, do=do)
+
+
+def environments() -> Iterator[Finding]:
+    """Tools that have an environment of their own; a missing one is made by the command that needs it."""
+    for one in ENVIRONMENTS:
+        made = one.is_made
+        says = f"{one.tool} in {one.folder}" if made else f"{one.tool} is not there: {one.size}"
+        do = "" if made else f"nothing, unless you need it: {one.made_by} makes it"
+        yield Finding(about="environment", name=one.name, state="ok" if made else "note", says=says, do=do)
 
 
 def needed_by_extra(requirements: list[str]) -> dict[str, list[str]]:

@@ -15,11 +15,15 @@ Dtype = Literal["float32", "int8", "uint8"]
 Precision = Literal["float32", "float16", "int8-weights", "int8", "int16x8", "mixed"]
 """Of weights and activations: float16 and int8-weights compute in float; int16x8 has int16 activations beside int8
 weights; mixed is int8 with some layers in float."""
-RuntimeName = Literal["litert", "onnxruntime", "tflite-runtime", "ethos-u"]
-"""ethos-u: LiteRT with that NPU's delegate, on Linux beside it; a microcontroller's firmware takes the same file."""
+RuntimeName = Literal["litert", "onnxruntime", "tflite-runtime", "ethos-u", "rknn"]
+"""ethos-u: LiteRT with that NPU's delegate, on Linux beside it; a microcontroller's firmware takes the same file.
+rknn: Rockchip's runtime for its NPUs, through rknn-toolkit-lite2."""
 Size = Annotated[int, msgspec.Meta(ge=1, le=16384)]
-TaskName = Literal["classify", "anomaly", "regress"]
-MetricName = Literal["accuracy", "top5", "auc", "f1", "mae", "correlation"]
+TaskName = Literal["classify", "anomaly", "regress", "detect"]
+MetricName = Literal["accuracy", "top5", "auc", "f1", "mae", "correlation", "map", "map50"]
+BoxFormat = Literal["yolo", "yolo-objectness", "fastestdet", "boxes"]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+OutputIndex = Annotated[int, msgspec.Meta(ge=0, le=15)]
 Verdict = Literal["kept", "broken", "unproven"]
 
 
@@ -140,6 +144,52 @@ class TensorInput(Record, frozen=True, kw_only=True, tag_field="kind", tag="tens
 InputContract = ImageInput | SeriesInput | AudioInput | TensorInput
 
 
+class Priors(Record, frozen=True, kw_only=True):
+    """Fixed boxes that a detector's numbers shift and stretch: for each stride a grid of cells, in each cell squares.
+
+    centre = prior centre + number * centre_variance * prior size; size = prior size * exp(number * size_variance).
+    Source: W. Liu et al., "SSD: Single Shot MultiBox Detector", 2016, section 2.2, and the variances of its code.
+    """
+
+    strides: Annotated[tuple[Size, ...], msgspec.Meta(min_length=1, max_length=16)]
+    """Pixels of the model's picture between two cells; the cells of the last column and row may reach beyond it."""
+    sizes: tuple[Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1, max_length=16)], ...]
+    """For each stride the sides of its squares, in pixels of the model's picture."""
+    centre_variance: Positive = 0.1
+    size_variance: Positive = 0.2
+
+
+class BoxTensors(Record, frozen=True, kw_only=True):
+    """Which outputs hold what, where a detector has one each; numbers count from 0."""
+
+    boxes: OutputIndex = 0
+    """[1, n, 4]."""
+    scores: OutputIndex = 1
+    """[1, n, labels], or [1, n] with a label for each box in `classes`."""
+    classes: OutputIndex | None = None
+    """[1, n] label numbers."""
+    order: Literal["xyxy", "yxyx", "centre"] = "xyxy"
+    """Of a box: left, top, right, bottom; top, left, bottom, right; or centre x, y, width, height."""
+    background: bool = False
+    """The first column of `scores` means nothing is there."""
+    priors: Priors | None = None
+    """None: boxes are what they say."""
+
+
+class Head(Record, frozen=True, kw_only=True):
+    """How a detector's outputs become boxes: `edge.boxes` executes it, in the compiler and on the device."""
+
+    format: BoxFormat
+    size: tuple[Positive, Positive] = (1.0, 1.0)
+    """Width and height of the model's picture, where the detector tells pixels; (1, 1) where it tells shares."""
+    floor: Share = 0.5
+    """A box with at least this score is seen: what decisions rest on. Precision, which ranks boxes, does not."""
+    overlap: Share = 0.45
+    """Of two boxes of one label whose intersection over union is above it, the better one stays."""
+    tensors: BoxTensors = BoxTensors()
+    """Read by the format `boxes` only."""
+
+
 class Quality(Record, frozen=True, kw_only=True):
     """What compiling cost, on `samples` samples that neither trained, calibrated nor chose anything."""
 
@@ -197,7 +247,10 @@ class Manifest(Record, frozen=True, kw_only=True):
     target: Name
     labels: tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=64)], ...]
     task: TaskName = "classify"
-    """anomaly: the score is the first output, or the mean squared error between it and the input; regress: numbers."""
+    """anomaly: the score is the first output, or the mean squared error between it and the input; regress: numbers;
+    detect: boxes, as `head` says."""
+    head: Head | msgspec.UnsetType = msgspec.UNSET
+    """Of a detector; left out of the file of any other task, so that older agents still read it."""
     score_edges: tuple[float, ...] = ()
     """Edges of the baseline's score histogram; empty for a classifier, which has `edge.statistics.SCORE_EDGES`."""
     input: InputContract

@@ -10,6 +10,6 @@ ADVICE: Mapping[Cause, str] = {
     "saturation": "ranges that clip less (minmax), or more calibration samples with large values",
     "channel imbalance": "equalize, or keep it in float",
     "range": "ranges that clip (percentile, mse), or keep it in float",
-    "weights": "correct-bias, or keep it in float",
+    "weights": "correct-bias or learn-rounding, or keep it in float",
 }
 """In the words of a plan."""

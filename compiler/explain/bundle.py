@@ -7,11 +7,12 @@ cache; only the plain int8 form, which all others are held against, is new.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compiler.candidate import Builder, Skipped, load_model
+from compiler.candidate import Builder, Skipped
 from compiler.checks import check_task, compilable_target
-from compiler.dataset import arrange
+from compiler.contract import Resolved
 from compiler.explain.layer_by_layer import explain_layers, plain
 from compiler.explain.layers import LayerError
+from compiler.load import load_model
 from compiler.load.source import SourceModel
 from compiler.measure import (
     Measured,
@@ -23,6 +24,7 @@ from compiler.measure import (
     score,
     sqnr_of,
 )
+from compiler.opening import subject_of
 from compiler.placement.place import stand_in
 from compiler.plan import Plan, plans
 from compiler.read_data import open_data
@@ -33,7 +35,7 @@ from compiler.subject import Subject
 from compiler.yardstick import fit
 from edge.bundle import open_bundle
 from edge.errors import BadArgumentError
-from edge.manifest import Manifest, RuntimeName
+from edge.manifest import Head, Manifest, RuntimeName
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def explain_bundle(question: Question, *, stage: Stage, predict: Predictor = no_
     manifest, runtime = bundle.manifest, _runtime(bundle.manifest)
     with stage("loading the model", None):
         model = check_source(load_model(question.model), manifest)
-    subject = _subject(question, manifest, model)
+    subject = _subject(question, manifest, model, stage)
     parts = split(subject.samples.digests)
     calibrate, select = subject.part(parts.calibrate).usual(), subject.part(parts.select)
     found = _search(question, manifest, calibrate, select, stage, predict)
@@ -136,11 +138,12 @@ def repair(one: Measured, bare: Measured, *, chosen: bool) -> Repair:
     return Repair(one, bare.quality.drop - one.quality.drop, gained, paid, chosen)
 
 
-def _subject(question: Question, manifest: Manifest, model: SourceModel) -> Subject:
+def _subject(question: Question, manifest: Manifest, model: SourceModel, stage: Stage) -> Subject:
     check_task(model, manifest.task)
     data = open_data(question.data, label_column=question.label_column, task=manifest.task)
-    samples = arrange(data, manifest.input, labels=manifest.labels, outputs=model.outputs, task=manifest.task)
-    return Subject(model, manifest.input, samples, manifest.task)
+    head = manifest.head if isinstance(manifest.head, Head) else None
+    resolved = Resolved(manifest.input, manifest.labels, "the bundle", head)
+    return subject_of(model, data, resolved, manifest.labels, manifest.task, stage)
 
 
 def _search(
@@ -152,7 +155,7 @@ def _search(
     wanted = tuple(dict.fromkeys((plain(tried, runtime), *tried)))
     with stage("float reference", len(select.samples)) as step:
         run = run_reference(select, step)
-    yardstick = fit(manifest.task, manifest.quality.metric, run.values, select.samples.truth)
+    yardstick = fit(manifest.task, manifest.quality.metric, run.values, select.samples.truth, reader=select.reader)
     reference = score(run, select.samples, yardstick)
     return search(
         select,
@@ -169,7 +172,9 @@ def _search(
 def _runtime(manifest: Manifest) -> RuntimeName:
     """Of the main variant; of an NPU's, the one on which its int8 model was chosen and proven."""
     runtime = manifest.variants[0].runtime
-    return "litert" if runtime == "ethos-u" else runtime
+    if runtime == "ethos-u":
+        return "litert"
+    return "onnxruntime" if runtime == "rknn" else runtime
 
 
 def _tried(found: Found) -> list[Plan]:

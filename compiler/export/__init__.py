@@ -11,6 +11,7 @@ from compiler.load.source import SourceModel
 from compiler.observe import Observations
 from compiler.observe.ranges import Range
 from compiler.plan import Format, Plan
+from compiler.quantize.kernels import Kernel
 from compiler.quantize.layers import Constants, Network
 from edge.manifest import TensorSpec
 
@@ -29,6 +30,8 @@ class FileFormat:
     """Float file -> the float file that quantization starts from."""
     read_network: Callable[[bytes], Network]
     """Prepared file -> its layers and constants."""
+    read_kernels: Callable[[bytes], tuple[Kernel, ...]]
+    """Prepared file -> those of its layers whose weights can be learned."""
     write_constants: Callable[[bytes, Constants], bytes]
     """Prepared file, other constants -> prepared file."""
     observe: Callable[[bytes, Samples], Observations]
@@ -56,6 +59,7 @@ FORMATS: Mapping[Format, FileFormat] = {
         export=onnx_format.export,
         prepare=onnx_format.prepare,
         read_network=onnx_format.read_network,
+        read_kernels=onnx_format.read_kernels,
         write_constants=onnx_format.write_constants,
         observe=onnx_format.observe_onnx,
         run=onnx_format.run_onnx,
@@ -71,6 +75,7 @@ FORMATS: Mapping[Format, FileFormat] = {
         export=tflite_format.export,
         prepare=tflite_format.prepare,
         read_network=tflite_format.read_network,
+        read_kernels=tflite_format.read_kernels,
         write_constants=tflite_format.write_constants,
         observe=tflite_format.observe_tflite,
         run=tflite_format.run_tflite,

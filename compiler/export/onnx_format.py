@@ -8,6 +8,7 @@ from compiler.load.source import SourceModel
 from compiler.observe.onnx_model import observe_onnx, run_onnx
 from compiler.observe.ranges import Range
 from compiler.plan import Plan
+from compiler.quantize.onnx_kernels import read_kernels
 from compiler.quantize.onnx_layers import read_network, write_constants
 from compiler.quantize.onnx_qdq import Codes, float_nodes, has_integers, quantize_onnx
 from compiler.quantize.onnx_weights import halve_weights, quantize_weights
@@ -24,6 +25,7 @@ __all__ = [
     "prepare",
     "quantize",
     "quantize_one",
+    "read_kernels",
     "read_network",
     "run_onnx",
     "shrink",
@@ -34,10 +36,17 @@ _DTYPES: dict[str, Dtype] = {"FLOAT": "float32", "INT8": "int8", "UINT8": "uint8
 
 
 def export(model: SourceModel) -> bytes:
-    """Return the float file of a torch or ONNX source; an ONNX source was simplified when it was loaded."""
+    """Return the float file of a source; what came as ONNX was simplified when it was loaded.
+
+    Raises: BadModelError naming the operator that stands in the way, or for a TFLite source that was not converted.
+    """
     if model.kind == "onnx":
         content: bytes = model.payload
         return content
+    if model.onnx is not None:
+        return model.onnx
+    if model.kind == "tflite":
+        raise BadModelError("a .tflite does not become ONNX by itself", remedy="compile with --onnx-too")
     from compiler.export.to_onnx import export_onnx
 
     return export_onnx(model)

@@ -9,6 +9,7 @@ from compiler.load.tflite_file import input_spec, open_interpreter, tensor_spec
 from compiler.observe.ranges import Range
 from compiler.observe.tflite_model import observe_tflite, run_tflite
 from compiler.plan import Plan
+from compiler.quantize.tflite_kernels import read_kernels
 from compiler.quantize.tflite_layers import read_network, write_constants
 from compiler.quantize.tflite_model import float_operators, has_integers, modernize
 from compiler.quantize.tflite_recipes import quantize_tflite, shrink_tflite
@@ -25,6 +26,7 @@ __all__ = [
     "prepare",
     "quantize",
     "quantize_one",
+    "read_kernels",
     "read_network",
     "run_tflite",
     "shrink",
@@ -37,7 +39,7 @@ def export(model: SourceModel) -> bytes:
 
     Raises: BadModelError naming the operators that stand in the way; MissingExtraError.
     """
-    if model.kind == "tflite":
+    if model.kind in {"tflite", "tflite-and-onnx"}:
         content: bytes = model.payload
         return content
     from compiler.export.to_tflite import export_tflite

@@ -3,7 +3,6 @@
 `predict` is the only way in: it never returns a bare number. docs/latency.md says what the numbers are, and are not.
 """
 
-from compiler.latency.int8 import Payoff, int8_pays
 from compiler.latency.predict import predict
 
-__all__ = ["Payoff", "int8_pays", "predict"]
+__all__ = ["predict"]

@@ -1,13 +1,14 @@
 """`.onnx` -> SourceModel."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.load.source import Reference, SourceModel, guess_layout
+from compiler.load.source import Outputs, SourceModel, guess_layout
 from compiler.passes import simplify
 from compiler.quiet import quiet
 from edge.errors import BadModelError, EdgeError, MissingExtraError
@@ -29,23 +30,24 @@ def load_onnx(path: Path) -> SourceModel:
     except Exception as exc:  # the rewriter raises many types for graphs that break ONNX's rules
         problem = f"{path.name} breaks the rules of ONNX: {_first_line(exc)}"
         raise BadModelError(problem, remedy="check it with onnx.checker, or export it anew") from exc
-    reference = onnx_reference(payload, path.name)
+    every = onnx_reference(payload, path.name)
     return SourceModel(
         kind="onnx",
         name=path.stem,
         input_shape=shape,
         input_dtype="float32",
-        outputs=len(reference(np.zeros(shape, np.float32))),
+        outputs=every(np.zeros(shape, np.float32))[0].size,
         sha256=sha256,
         payload=payload,
-        reference=reference,
+        reference=lambda x: every(x)[0].reshape(-1),
+        every=every,
         layout=guess_layout(shape),
         quantized=any(node.op_type in {"DequantizeLinear", "QLinearConv"} for node in proto.graph.node),
     )
 
 
-def onnx_reference(content: bytes, name: str) -> Reference:
-    """Open with ONNX Runtime and return the function x -> first output, flattened.
+def onnx_reference(content: bytes, name: str) -> Callable[[NDArray[np.float32]], Outputs]:
+    """Open with ONNX Runtime and return the function x -> all outputs.
 
     Raises: BadModelError naming the operator and node that cannot run.
     """
@@ -62,10 +64,9 @@ def onnx_reference(content: bytes, name: str) -> Reference:
     except Exception as exc:  # ONNX Runtime's own exception types have no common base
         raise _cannot_run(content, name, exc) from exc
 
-    def run(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(x: NDArray[np.float32]) -> Outputs:
         batch = np.ascontiguousarray(x, np.float32).reshape(feed.shape)
-        first = session.run([session.get_outputs()[0].name], {feed.name: batch})[0]
-        return np.asarray(first, np.float32).reshape(-1)
+        return tuple(np.asarray(output, np.float32) for output in session.run(None, {feed.name: batch}))
 
     return run
 
@@ -91,6 +92,18 @@ def _read(path: Path) -> tuple[Any, str]:
         problem = f"{path.name} is not an ONNX model: {_first_line(exc)}"
         raise BadModelError(problem, remedy="export it anew; onnx.checker.check_model must accept it") from exc
     return proto, digest.hexdigest()
+
+
+def files_of(path: Path) -> list[Path]:
+    """List the files that an ONNX file keeps its weights in; none if it cannot be read."""
+    import onnx
+
+    try:
+        with quiet():
+            names = _external_files(onnx.load(path, load_external_data=False))
+    except Exception:  # noqa: BLE001 - loading says what is wrong with it; each of three parsers raises its own
+        return []
+    return [path.parent / name for name in names]
 
 
 def _external_files(proto: Any) -> list[str]:  # noqa: ANN401  an onnx.ModelProto
@@ -122,7 +135,7 @@ def _input_shape(proto: Any, name: str) -> tuple[int, ...]:  # noqa: ANN401  an 
     if open_dims:
         problem = f"the input {inputs[0].name} of {name} leaves dimensions open: {', '.join(open_dims)}"
         raise BadModelError(problem, remedy=_FIXED)
-    if dims[0].dim_value > 1:
+    if dims[0].HasField("dim_value") and dims[0].dim_value not in {-1, 1}:
         problem = f"the input {inputs[0].name} of {name} has a fixed batch of {dims[0].dim_value}"
         raise BadModelError(problem, remedy="export it with a batch of 1, or with an open batch")
     return (1, *(dim.dim_value for dim in dims[1:]))

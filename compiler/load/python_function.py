@@ -4,8 +4,10 @@ import hashlib
 import importlib.util
 import sys
 import traceback
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +29,8 @@ def load_function(path: Path, function: str) -> SourceModel:
         torch.manual_seed(0)  # a network without trained weights is at least the same one every time
         returned = _call(maker, path, function)
     module, example = _network_and_example(torch, returned, f"{path.name}:{function}")
-    return from_module(module, example.shape, name=path.stem, sha256=_digest(path, module))
+    model = from_module(module, example.shape, name=path.stem, sha256=_digest(path, module))
+    return replace(model, behaviour=f"{model.sha256} {_behaviour(module, model.input_shape)}")
 
 
 def _import(path: Path) -> ModuleType:
@@ -110,6 +113,16 @@ def _digest(path: Path, module: Any) -> str:  # noqa: ANN401
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(dtype=_bytes_type()).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _behaviour(module: Any, shape: tuple[int, ...]) -> str:  # noqa: ANN401
+    """Hash what the network computes: code that the file imports, settings and random numbers may change it, too."""
+    from compiler.load.tape import fingerprint
+
+    try:
+        return fingerprint(module, shape)
+    except Exception:  # noqa: BLE001 - what cannot be recorded, for whatever reason, is never known again
+        return uuid.uuid4().hex
 
 
 def _bytes_type() -> Any:  # noqa: ANN401

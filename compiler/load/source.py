@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from edge.manifest import Dtype
 
-Kind = Literal["torch", "onnx", "tflite"]
+Kind = Literal["torch", "onnx", "tflite", "tflite-and-onnx"]
 Layout = Literal["NCHW", "NHWC"]
 Reference = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Outputs = tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +38,24 @@ class SourceModel:
     """Of an image input, where the file format or the shape tells it (a [1, 3, 32, 32] is NCHW); None: unknown."""
     quantized: bool = False
     """The given file already computes in int8 or uint8."""
+    onnx: bytes | None = field(default=None, repr=False)
+    """Of a `tflite-and-onnx` source the same network as an .onnx file; `payload` is the .tflite."""
     note: str = ""
     """What loading changed, for people; empty if nothing."""
+    every: Callable[[NDArray[np.float32]], Outputs] | None = field(default=None, repr=False)
+    """Like `reference`, but all outputs, in their shapes. None: nobody can tell more than the first."""
+    behaviour: str = ""
+    """Of a network that Python code made: a hash of all that it computes, by which what was made of it is known again.
+    Empty for a file, whose content is all there is."""
+
+    @property
+    def identity(self) -> str:
+        """By which what was built or measured of this model is known again."""
+        return self.behaviour or self.sha256
+
+    def run_all(self, x: NDArray[np.float32]) -> Outputs:
+        """Compute all outputs, in the model's order and shapes, of real-valued `x` with shape `input_shape`."""
+        return (self.reference(x),) if self.every is None else self.every(x)
 
     def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Compute the first output, flattened, of real-valued `x` with shape `input_shape`."""

@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.load.source import SourceModel, guess_layout
+from compiler.load.source import Outputs, SourceModel, guess_layout
 from compiler.load.tflite_weights import expand_weights
 from compiler.quiet import quiet
 from edge.errors import BadModelError, MissingExtraError
@@ -27,15 +27,15 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
     interpreter = open_interpreter(content, f"{name}.tflite")
     spec = input_spec(interpreter, f"{name}.tflite")
 
-    def reference(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def every(x: NDArray[np.float32]) -> Outputs:
         batch = quantize(np.asarray(x, np.float32).reshape(spec.shape), spec)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
-        interpreter.invoke()
-        first = interpreter.get_output_details()[0]
-        return dequantize(interpreter.get_tensor(first["index"]), tensor_spec(first)).reshape(-1)
+        _invoke(interpreter, name)
+        details = interpreter.get_output_details()
+        return tuple(dequantize(interpreter.get_tensor(one["index"]), tensor_spec(one)) for one in details)
 
     declared = [tensor_spec(detail).shape for detail in interpreter.get_output_details()]
-    outputs = len(reference(np.zeros(spec.shape, np.float32)))
+    outputs = every(np.zeros(spec.shape, np.float32))[0].size
     _hold_shapes(interpreter, declared, name)
     return SourceModel(
         kind="tflite",
@@ -45,11 +45,24 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
         outputs=outputs,
         sha256=sha256,
         payload=content,
-        reference=reference,
+        reference=lambda x: every(x)[0].reshape(-1),
+        every=every,
         layout=guess_layout(spec.shape),
         quantized=_is_quantized(interpreter),
         note=f"{expanded} weights that were kept in 8 or 16 bits were expanded to float32" if expanded else "",
     )
+
+
+def _invoke(interpreter: Any, name: str) -> None:  # noqa: ANN401
+    """Run once.
+
+    Raises: BadModelError for a file whose operators do not go together.
+    """
+    try:
+        interpreter.invoke()
+    except (ValueError, RuntimeError) as exc:
+        problem = f"{name}.tflite can be opened, but not run: {_first_line(str(exc))}"
+        raise BadModelError(problem, remedy="convert the model anew; the file may be damaged") from exc
 
 
 def open_interpreter(content: bytes, name: str) -> Any:  # noqa: ANN401  LiteRT ships no types
@@ -102,6 +115,9 @@ def tensor_spec(detail: dict[str, Any]) -> TensorSpec:
         raise BadModelError(f"the tensor {detail['name']} is {kind}", remedy="outputs must be float32, int8 or uint8")
     scale, zero_point = detail["quantization"]
     integer = dtype != "float32"
+    if integer and not (0 < scale < np.inf and np.iinfo(dtype).min <= zero_point <= np.iinfo(dtype).max):
+        problem = f"the tensor {detail['name']} has the scale {scale:g}, zero point {zero_point}, no {dtype}"
+        raise BadModelError(problem, remedy="quantize the model anew; the file may be damaged")
     return TensorSpec(
         name=detail["name"],
         shape=cast(tuple[int, ...], tuple(int(size) for size in detail["shape"])),
@@ -139,5 +155,10 @@ def _cannot_open(name: str, said: str) -> BadModelError:
         where = f" (node {node[1]})" if node else ""
         problem = f"{name} uses the operator {custom[1]}{where}, which LiteRT does not have"
         return BadModelError(problem, remedy="convert the model with built-in operators only, without SELECT_TF_OPS")
-    line = said.strip().splitlines()[0] if said.strip() else "no message"
-    return BadModelError(f"{name} cannot be opened: {line}", remedy="convert the model anew; the file may be truncated")
+    return BadModelError(
+        f"{name} cannot be opened: {_first_line(said)}", remedy="convert the model anew; the file may be truncated"
+    )
+
+
+def _first_line(said: str) -> str:
+    return said.strip().splitlines()[0] if said.strip() else "no message"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.load.source import SourceModel, guess_layout
+from compiler.load.source import Outputs, SourceModel, guess_layout
 from compiler.quiet import quiet
 from edge.errors import BadModelError, MissingExtraError
 
@@ -34,11 +34,10 @@ def from_module(module: Any, shape: Sequence[int], *, name: str, sha256: str) ->
     torch = import_torch()
     batch_of_one = (1, *(int(size) for size in shape[1:]))
 
-    def reference(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def every(x: NDArray[np.float32]) -> Outputs:
         with torch.inference_mode():
-            first = _outputs(module(torch.from_numpy(np.ascontiguousarray(x, np.float32).reshape(batch_of_one))))[0]
-        flat: NDArray[np.float32] = first.detach().to(torch.float32).numpy().reshape(-1)
-        return flat
+            found = _outputs(module(torch.from_numpy(np.ascontiguousarray(x, np.float32).reshape(batch_of_one))))
+        return tuple(output.detach().to(torch.float32).numpy() for output in found)
 
     outputs = _try_out(torch, module, batch_of_one)
     return SourceModel(
@@ -49,7 +48,8 @@ def from_module(module: Any, shape: Sequence[int], *, name: str, sha256: str) ->
         outputs=outputs,
         sha256=sha256,
         payload=module,
-        reference=reference,
+        reference=lambda x: every(x)[0].reshape(-1),
+        every=every,
         layout=guess_layout(batch_of_one),
     )
 

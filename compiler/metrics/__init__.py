@@ -7,6 +7,7 @@ from compiler.metrics.auc import Auc
 from compiler.metrics.correlation import Correlation, correlation
 from compiler.metrics.f1 import F1, alarm_rates
 from compiler.metrics.mae import Mae
+from compiler.metrics.mean_average_precision import MeanAveragePrecision
 from compiler.metrics.metric import Metric, Outcome, Truth, Values
 from compiler.metrics.sqnr import sqnr_db
 from compiler.metrics.top5 import Top5
@@ -16,12 +17,23 @@ from edge.manifest import MetricName, TaskName
 __all__ = ["METRICS", "Metric", "Outcome", "Truth", "Values", "alarm_rates", "correlation", "metric_for", "sqnr_db"]
 
 METRICS: Mapping[MetricName, Metric] = {
-    metric.name: metric for metric in (Accuracy(), Top5(), Auc(), F1(), Mae(), Correlation())
+    metric.name: metric
+    for metric in (
+        Accuracy(),
+        Top5(),
+        Auc(),
+        F1(),
+        Mae(),
+        Correlation(),
+        MeanAveragePrecision(),
+        MeanAveragePrecision("map50", (0.5,)),
+    )
 }
 BY_TASK: Mapping[TaskName, tuple[MetricName, ...]] = {
     "classify": ("accuracy", "top5", "auc", "f1", "correlation"),
     "anomaly": ("auc", "f1", "correlation"),
     "regress": ("mae", "correlation"),
+    "detect": ("map", "map50"),
 }
 """The first one is the task's own."""
 

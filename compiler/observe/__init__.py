@@ -13,6 +13,8 @@ from compiler.observe.histogram import Histogram
 
 MOMENTUM = 0.95
 """Of the moving average. Source: ai-edge-quantizer 0.10, `qsv_utils.moving_average_update`."""
+INFINITE = 1e38
+"""From here on a float32 stands for infinity: exporters write -inf or the lowest number, -3.4e38, around a max pool."""
 SAMPLED = 16_384
 """Values of a tensor and sample that enter the histogram; more are thinned evenly, which bounds the cost of a pass."""
 
@@ -49,7 +51,12 @@ class Observer:
         self._histogram = Histogram.empty()
 
     def see(self, values: NDArray[np.float32]) -> None:
-        """Take in one sample's tensor; its channel axis keeps its size from sample to sample."""
+        """Take in one sample's tensor; its channel axis keeps its size from sample to sample.
+
+        Infinite values are no activations but marks, such as the padding before a max pool: they count as zeros.
+        """
+        marks = ~(np.abs(values) < INFINITE)
+        values = np.where(marks, np.float32(0), values) if marks.any() else values
         low, high = float(values.min()), float(values.max())
         first = self._samples == 0
         self._average_low = low if first else MOMENTUM * self._average_low + (1 - MOMENTUM) * low

@@ -40,7 +40,8 @@ def run_tflite(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Iterat
         interpreter.allocate_tensors()
     (first,) = interpreter.get_input_details()
     details = {one["index"]: one for one in interpreter.get_tensor_details()}
-    produced = [first["index"], *(index for op in graph.operators for index in op.outputs)]
+    made = (first["index"], *(index for op in graph.operators for index in op.outputs), *graph.outputs)
+    produced = [index for index in dict.fromkeys(made) if index in details]  # LiteRT names none that it cannot describe
     for sample in samples:
         interpreter.set_tensor(first["index"], _codes(np.asarray(sample, np.float32).reshape(first["shape"]), first))
         interpreter.invoke()

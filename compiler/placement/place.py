@@ -15,13 +15,15 @@ import msgspec
 from compiler.placement.layout import channels_last
 from compiler.placement.ledger import Ledger
 from compiler.placement.tflite_graph import read_graph
-from compiler.placement.vela import NpuResult, compile_for_npu
+from compiler.placement.vela import NpuResult, compile_for_npu, vela_tool
 from compiler.placement.vela_report import Estimate
+from edge.environments import RKNN
 from edge.errors import BadModelError
-from edge.manifest import Variant
+from edge.manifest import RuntimeName, Variant
 from edge.target import Target
 
 VARIANT_FILE = "model-int8-ethos-u.tflite"
+CPU_RUNTIMES: tuple[RuntimeName, ...] = ("litert", "onnxruntime")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,31 @@ def place(content: bytes, target: Target, *, move_input: bool) -> Placed:
 
 
 def stand_in(target: Target) -> Target:
-    """Return the target as this machine stands in for it: an NPU's models computed by LiteRT, a CPU as it is."""
+    """Return the target as its candidates are searched for here: of an NPU without the NPU, of a CPU as it is.
+
+    For an Ethos-U the int8 files on LiteRT stand in for it. The RK3588's toolkit makes its own of the float file, and
+    the float files are what its CPU can run.
+    """
     if target.npu_compiler is None:
         return target
+    if target.npu_compiler == "rknn-toolkit2":
+        return msgspec.structs.replace(target, runtimes=CPU_RUNTIMES, dtypes=("float32",))
     return msgspec.structs.replace(target, runtimes=("litert",))
+
+
+def chooses_from(target: Target) -> Target:
+    """Return the target as its candidates are chosen: with the NPU's runtime where its files can be measured here."""
+    return target if target.npu_compiler == "rknn-toolkit2" else stand_in(target)
+
+
+def npu_tool(target: Target) -> str | None:
+    """Name the NPU's compiler and its version; None where the CPU runs the model.
+
+    Raises: MissingExtraError.
+    """
+    if target.npu_compiler == "rknn-toolkit2":
+        return RKNN.title
+    return vela_tool() if target.npu_compiler == "vela" else None
 
 
 def npu_variant(placed: Placed) -> Variant:

@@ -1,46 +1,106 @@
-"""RK3588: rknn-toolkit2, called as a subprocess in an environment of its own, makes the .rknn and simulates it.
+"""RK3588: rknn-toolkit2, called as a program in an environment of its own, makes the .rknn and simulates it.
 
-The simulator stands in for the chip: accuracy and golden outputs are what it computes.
+The simulator stands in for the chip: accuracy and golden outputs are what it computes. It needs the network that it
+has just built, and cannot open an .rknn file again; so the program that compiled a file lives on to simulate it.
 """
 
 import os
 import platform
+import selectors
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.placement.ledger import Ledger
-from compiler.placement.rknn_environment import TOOLKIT, make_environment
+from compiler.outside import call, cannot_start, last_line, plain_environment
+from compiler.own_environment import make_environment
 from compiler.placement.rknn_report import find_failure, read_layers
-from edge.errors import BadModelError, MissingExtraError, TargetUnsupportedError
+from edge.environments import RKNN
+from edge.errors import BadModelError, TargetUnsupportedError
 from edge.target import Target
 
+Way = Literal["normal", "mmse", "float16"]
+"""The toolkit's own names: ranges from minima and maxima, or with the least squared error; or nothing quantized."""
 MOST_OPSET = 19
 """rknn-toolkit2 2.5.0 says of 20: "Unsupport onnx opset 20, need <= 19!"."""
 MOST_IR_VERSION = 9
 """What came with opset 19."""
 SCRIPT = Path(__file__).with_name("rknn_script.py")
 TIMEOUT_S = 1800
+"""For compiling, and then for one sample; mmse took 57 s for ResNet-20 where normal took 2."""
 REMEDY = "export the network for ONNX opset 19 with operators that the RK3588 has, or choose a CPU target"
 
 
-@dataclass(frozen=True, slots=True)
-class RknnResult:
-    """A model as the RK3588 runs it."""
+class Simulator:
+    """A network as the RK3588 runs it: its file, where its layers run, and who simulates it. Close it after use."""
 
-    content: bytes = field(repr=False)
-    outputs: NDArray[np.float32] = field(repr=False)
-    """[samples, outputs]: what the toolkit's simulator computes of the given samples, the first output flattened."""
-    ledger: Ledger
-    """Of the chip's own layers."""
-    tool: str = TOOLKIT.replace("==", " ")
+    def __init__(
+        self, process: subprocess.Popen[bytes], answers: int, folder: Path, *, target: str, quantized: bool
+    ) -> None:
+        """Wait until the program has compiled the file; raises `BadModelError` with what it said."""
+        self._process, self._answers, self._folder = process, answers, folder
+        try:
+            self._read(1)
+            self.content = (folder / "model.rknn").read_bytes()
+            self.ledger = read_layers(self._said(), target, quantized=quantized)
+            _raise_failure(find_failure(self._said()))
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, x: NDArray[np.float32], outputs: int) -> NDArray[np.float32]:
+        """Simulate one input, of the model's own shape, and return the `outputs` numbers of all outputs, in order.
+
+        Raises: BadModelError; ValueError after `close`.
+        """
+        if self._process.stdin is None or self._answers < 0:
+            raise ValueError("the simulator is closed")
+        try:
+            self._process.stdin.write(np.ascontiguousarray(x, np.float32).tobytes())
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it ended: reading says why
+        return np.frombuffer(self._read(4 * outputs), np.float32)
+
+    def close(self) -> None:
+        """End the program and remove its folder. Calling it twice is harmless."""
+        self._process.kill()  # it keeps nothing that would have to be put away
+        self._process.communicate()
+        if self._answers >= 0:
+            os.close(self._answers)
+            self._answers = -1
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _read(self, size: int) -> bytes:
+        """Read exactly so many bytes of its answers."""
+        found = b""
+        with selectors.DefaultSelector() as ready:
+            ready.register(self._answers, selectors.EVENT_READ)
+            while len(found) < size:
+                if not ready.select(TIMEOUT_S):
+                    raise BadModelError(f"{RKNN.tool} gave no answer within {TIMEOUT_S} s", remedy=REMEDY)
+                read = os.read(self._answers, size - len(found))
+                if not read:
+                    said = self._said()
+                    _raise_failure(find_failure(said) or last_line(said) or "it printed nothing")
+                found += read
+        return found
+
+    def _said(self) -> str:
+        return (self._folder / "said.txt").read_text(errors="replace")
 
 
 def compile_for_rknn(
@@ -48,16 +108,16 @@ def compile_for_rknn(
     target: Target,
     *,
     calibration: Iterable[NDArray[np.float32]],
-    samples: Iterable[NDArray[np.float32]],
+    way: Way = "normal",
     progress: Callable[[str], None],
-) -> RknnResult:
-    """Quantize and compile a float ONNX file.
+) -> Simulator:
+    """Quantize and compile a float ONNX file; what comes back can simulate it, too.
 
     Args:
         content: float, one input, fixed shapes; an opset above 19 is lowered.
         target: one with `npu_compiler` rknn-toolkit2.
-        calibration: real inputs of the model's own shape, pictures as NCHW.
-        samples: inputs to simulate, of the same shape; at least one.
+        calibration: real inputs of the model's own shape, pictures as NCHW; at least one.
+        way: how to quantize, if at all.
         progress: is told when the environment has to be made, which takes minutes.
 
     Raises: TargetUnsupportedError, if the toolkit is not this target's compiler; BadModelError; MissingExtraError.
@@ -66,17 +126,19 @@ def compile_for_rknn(
         problem = f"{target.name} has no NPU that rknn-toolkit2 could compile for"
         raise TargetUnsupportedError(problem, remedy="`edge targets` lists rk3588")
     lowered = lower_opset(content)
-    python = make_environment(progress)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    python = make_environment(RKNN, progress)
+    folder = Path(tempfile.mkdtemp())
+    try:
         (folder / "model.onnx").write_bytes(lowered)
         (folder / "platform.txt").write_text(target.npu)
+        (folder / "way.txt").write_text(way)
         shutil.copy(SCRIPT, folder)  # from its own folder it would import our rknn.py as the toolkit
-        for kind, arrays in (("calibration", calibration), ("samples", samples)):
-            _save(folder / kind, arrays)
-        said = _call(python, folder)
-        outputs: NDArray[np.float32] = np.load(folder / "outputs.npy")
-        return RknnResult((folder / "model.rknn").read_bytes(), outputs, read_layers(said, target.name))
+        _save(folder / "calibration", calibration)
+        process, answers = _start(python, folder)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return Simulator(process, answers, folder, target=target.name, quantized=way != "float16")
 
 
 def lower_opset(content: bytes) -> bytes:
@@ -104,39 +166,38 @@ def _save(folder: Path, arrays: Iterable[NDArray[np.float32]]) -> None:
         np.save(folder / f"{index:06}.npy", np.ascontiguousarray(array, np.float32))
 
 
-def _call(python: Path, folder: Path) -> str:
-    """Run the script and return what was printed; believe the files and the lines, not the exit code alone."""
-    command = [*_same_addresses(), str(python), str(folder / SCRIPT.name), str(folder)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"PYTHONHASHSEED": "0"}
+def _start(python: Path, folder: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the script; returns it and the pipe that it answers by. What it prints goes to said.txt."""
+    answers, theirs = os.pipe()
+    command = [*_same_addresses(), str(python), str(folder / SCRIPT.name), str(folder), str(theirs)]
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise BadModelError(f"{TOOLKIT} gave no answer within {TIMEOUT_S} s", remedy=REMEDY) from exc
+        with (folder / "said.txt").open("wb") as said:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=plain_environment(),
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs],
+            )
     except OSError as exc:
-        raise MissingExtraError(f"{TOOLKIT} cannot be started: {exc}", remedy=f"remove {python.parents[1]}") from exc
-    failure = find_failure(done.stderr) or find_failure(done.stdout)
-    if failure is None and (done.returncode != 0 or not (folder / "done.txt").exists()):
-        failure = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "it printed nothing")
+        os.close(answers)
+        raise cannot_start(RKNN.tool, exc) from exc
+    finally:
+        os.close(theirs)
+    return process, answers
+
+
+def _raise_failure(failure: str | None) -> None:
+    """Believe the lines, not what the toolkit returns."""
     if failure is not None:
-        raise BadModelError(f"{TOOLKIT} cannot compile this model: {failure}", remedy=REMEDY)
-    return done.stdout
+        raise BadModelError(f"{RKNN.tool} cannot compile this model: {failure}", remedy=REMEDY)
 
 
 @cache
 def _same_addresses() -> tuple[str, ...]:
     """Start a program at the same addresses each time, where that is allowed: the toolkit writes some to its file."""
     command = ("setarch", platform.machine(), "-R")
-    try:
-        allowed = subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
-    except OSError:
-        return ()
-    return command if allowed else ()
+    found = shutil.which(command[0])
+    return command if found and call([*command, "true"], tool="setarch").code == 0 else ()

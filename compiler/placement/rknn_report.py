@@ -30,26 +30,31 @@ def find_failure(said: str) -> str | None:
     return raised["said"].strip() if raised else "it gave no reason" if errors else None
 
 
-def read_layers(said: str, target: str) -> Ledger:
-    """Read the table of layers, which are those of the chip's graph: fused, and partly others than the source's."""
+def read_layers(said: str, target: str, *, quantized: bool = True) -> Ledger:
+    """Read the table of layers, which are those of the chip's graph: fused, and partly others than the source's.
+
+    `quantized`: whether integers were asked for; else float layers on the NPU are as planned.
+    """
     found = (_ROW.match(line) for line in plain(said).splitlines())
-    return Ledger(target, tuple(_row(match) for match in found if match))
+    return Ledger(target, tuple(_row(match, quantized) for match in found if match))
 
 
-def _row(match: re.Match[str]) -> Row:
+def _row(match: re.Match[str], quantized: bool) -> Row:
     kind, dtype = match["kind"], match["dtype"].lower()
     last = match["rest"].split()[-1]
     name = last.partition(":")[2] if ":" in last else f"{kind}_{match['index']}"
     device = "npu" if match["device"] == "NPU" else "cpu"
-    cause, reason = _why(kind, dtype, device)
+    cause, reason = _why(kind, dtype, device, quantized)
     return Row(int(match["index"]), kind, name, "npu" if device == "npu" else "cpu", dtype, cause, reason, None)
 
 
-def _why(kind: str, dtype: str, device: str) -> tuple[Cause, str]:
+def _why(kind: str, dtype: str, device: str, quantized: bool) -> tuple[Cause, str]:
     if kind in _ENDS:
         return "conversion", "hands the data over between program and NPU"
     if device == "cpu":
         return "unknown", "left to the CPU by rknn-toolkit2, which gave no reason"
+    if dtype.startswith("float") and not quantized:
+        return "planned", "runs on the NPU; the variant is float"
     if dtype.startswith("float"):
         return "unknown", f"runs on the NPU, in {dtype}: rknn-toolkit2 did not quantize it and gave no reason"
     return "wanted", "taken by rknn-toolkit2"

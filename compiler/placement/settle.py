@@ -5,7 +5,7 @@ what goes into the bundle is the NPU's (`Settled.packed`).
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -18,7 +18,8 @@ from compiler.placement.from_onnx import read_onnx
 from compiler.placement.from_tflite import read_tflite
 from compiler.placement.ledger import Ledger, Row, unexplained
 from compiler.placement.lint import Finding, lint_onnx, lint_tflite
-from compiler.placement.place import Placed, npu_variant, place
+from compiler.placement.place import Placed, npu_tool, npu_variant, place
+from compiler.placement.simulated import hold_npu
 from compiler.placement.vela_report import Estimate
 from compiler.quantize.split_outputs import joins_at_outputs
 from edge.errors import BadModelError
@@ -50,6 +51,8 @@ class Settled:
     choice: Choice
     placement: Placement
     placed: Placed | None = field(default=None, repr=False)
+    tool: str | None = None
+    """Name and version of the NPU's compiler."""
 
     def packed(self, taken: Sequence[Candidate]) -> tuple[Candidate, ...]:
         """Return what the bundle holds: an NPU's file in the place of its stand-in, and nothing for a CPU beside it."""
@@ -66,10 +69,17 @@ class Settled:
     @property
     def tools(self) -> dict[str, str]:
         """Name and version of the NPU's compiler, for the provenance."""
-        return {} if self.placed is None else dict([self.placed.tool.rsplit(" ", 1)])
+        return {} if self.tool is None else dict([self.tool.rsplit(" ", 1)])
 
 
-def settle(measured: Sequence[Measured], choice: Choice, target: Target, *, no_fallback: bool) -> Settled:
+def settle(
+    measured: Sequence[Measured],
+    choice: Choice,
+    target: Target,
+    *,
+    no_fallback: bool,
+    ledgers: Mapping[str, Ledger] | None = None,
+) -> Settled:
     """Say where the chosen files run; compile the main one for the target's NPU, if it has one.
 
     Args:
@@ -77,6 +87,7 @@ def settle(measured: Sequence[Measured], choice: Choice, target: Target, *, no_f
         choice: which of them go into the bundle.
         target: the kind of device.
         no_fallback: refuse a main variant with an operator on the CPU or in float that no plan asked for.
+        ledgers: of files that an NPU's compiler has made and placed already, by their sha256.
 
     Raises: BadModelError, also if Vela cannot compile the file; MissingExtraError.
     """
@@ -89,11 +100,18 @@ def settle(measured: Sequence[Measured], choice: Choice, target: Target, *, no_f
             _told(choice, placed, target),
             Placement(placed.ledger, lint(candidate, target), placed.estimate, placed.changes),
             placed,
+            placed.tool,
         )
     else:
+        if target.npu_compiler is not None:
+            hold_npu(measured, choice, target)
         taken = [measured[index].candidate for index in choice.taken]
-        findings = dict.fromkeys(finding for one in taken for finding in lint(one, target))
-        settled = Settled(tuple(measured), choice, Placement(ledger_of(taken[0], target), tuple(findings)))
+        made = ledgers or {}
+        findings = dict.fromkeys(
+            finding for one in taken if one.variant.sha256 not in made for finding in lint(one, target)
+        )
+        ledger = made.get(taken[0].variant.sha256) or ledger_of(taken[0], target)
+        settled = Settled(tuple(measured), choice, Placement(ledger, tuple(findings)), tool=npu_tool(target))
     if no_fallback:
         refuse_fallback(settled.placement.ledger)
     return settled

@@ -3,15 +3,14 @@
 It is called as the program `vela`, in a folder of its own: `python -m ethosu.vela.vela` exits 0 and does nothing.
 """
 
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from compiler.outside import call, last_line
 from compiler.placement.from_tflite import read_tflite
 from compiler.placement.ledger import Ledger, on_npu
 from compiler.placement.tflite_graph import Graph, read_graph
@@ -23,7 +22,6 @@ CONFIG = "Arm/vela.ini"
 """Ships with Vela; the target's system_config and memory_mode are names in it."""
 NPU_OPERATOR = "ethos-u"
 """Vela puts everything that the NPU computes into custom operators of this name."""
-TIMEOUT_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,33 +91,18 @@ def _run(program: str, content: bytes, target: Target) -> _Run:
         said = _say(command, folder=folder)
         made, table = Path(folder, "out", "model_vela.tflite"), sorted(Path(folder, "out").glob("*_summary_*.csv"))
         if not made.exists() or not table:
-            problem = f"Vela made no model: {_last_line(said)}"
+            problem = f"Vela made no model: {last_line(said) or 'it printed nothing'}"
             raise BadModelError(problem, remedy="give a full-integer .tflite with fixed shapes")
         return _Run(made.read_bytes(), table[0].read_text(encoding="utf-8"), said)
 
 
 def _say(command: list[str], *, folder: str | None = None) -> str:
     """Run and return what was printed, on both streams."""
-    environment = os.environ | {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired as exc:
-        problem = f"Vela gave no answer within {TIMEOUT_S} s"
-        raise BadModelError(problem, remedy="simplify the network, or choose a CPU target") from exc
-    said = done.stdout + done.stderr
-    if done.returncode != 0:
-        problem = f"Vela cannot compile this model: {_last_line(said)}"
+    said = call(command, tool="Vela", folder=None if folder is None else Path(folder))
+    if said.code != 0:
+        problem = f"Vela cannot compile this model: {said.last_line}"
         raise BadModelError(problem, remedy="give a full-integer .tflite with fixed shapes")
-    return said
+    return said.both
 
 
 def _left_on_cpu(before: Graph, after: Graph, refusals: tuple[Refusal, ...]) -> dict[int, str | None]:
@@ -138,7 +121,3 @@ def _left_on_cpu(before: Graph, after: Graph, refusals: tuple[Refusal, ...]) -> 
         problem = f"Vela put operators on the CPU that the model does not have: {', '.join(strangers)}"
         raise BadModelError(problem, remedy="report this model: the ledger would be wrong")
     return left
-
-
-def _last_line(said: str) -> str:
-    return next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it printed nothing")

@@ -10,13 +10,15 @@ eq. 11. There r1 is the range of the first layer's weights. Here it is the measu
 have one scale an output channel, so their own ranges cost nothing, and the activation's do. For the same reason a
 depthwise reader (one scale a channel) sets no bound: s makes its input flat.
 
-ReLU6 and other operators with a fixed number inside are not scale-invariant: channels beside them keep s = 1, and the
-reason is listed. (A clip with a bound per channel exists in neither format as one integer operator.) Layers
-joined by an addition share one s.
+ReLU6 is no more than a ReLU to a channel that never comes near 6, so such a channel gets its s, of which it stays below
+6 by HEADROOM; the others keep s = 1. (A clip with a bound per channel, 6 / s, exists in neither format as one integer
+operator.) Other operators with a fixed number inside are not scale-invariant: channels beside them keep s = 1, and the
+reason is listed. Layers joined by an addition share one s.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,8 @@ ROUNDS = 20
 SILENT = 1e-3
 """A channel whose range, relative to its own weights, is below this share of its neighbours' hardly ever fires. To make
 it as wide as the others would blow its weights up until a runtime refuses the scales (XNNPACK: 256 and more)."""
+HEADROOM = 0.75
+"""Share of a ceiling (ReLU6's 6) that a channel's measured range may fill: what other samples reach beyond it fits."""
 SPREAD = 2.0
 """Groups whose channel ranges lie within this factor are left alone: there is nothing to win."""
 
@@ -41,6 +45,8 @@ class Equalized:
     """Sets of channels that got factors of their own."""
     refused: tuple[str, ...]
     """One sentence for each set that could not, without repeats."""
+    said: str = ""
+    """What was done about ceilings; empty where there are none."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +59,8 @@ class _Group:
     shifted: list[Layer] = field(default_factory=list)
     """Layers inside the group with a bias of their own."""
     walls: list[str] = field(default_factory=list)
+    ceiling: float = inf
+    """Lowest of those that its tensors are clipped at."""
 
 
 def equalize(network: Network, channel_max: Mapping[str, NDArray[np.float64]]) -> Equalized:
@@ -65,6 +73,7 @@ def equalize(network: Network, channel_max: Mapping[str, NDArray[np.float64]]) -
     groups = _groups(network)
     constants = {name: values.astype(np.float64) for name, values in network.constants.items()}
     ranges: dict[int, NDArray[np.float64]] = {}
+    free: dict[int, NDArray[np.bool_]] = {}
     refused: list[str] = []
     for number, group in enumerate(groups):
         why = _why_not(group, network, channel_max)
@@ -72,15 +81,21 @@ def equalize(network: Network, channel_max: Mapping[str, NDArray[np.float64]]) -
             refused.append(why)
             continue
         found = _group_range(group, network, channel_max)
-        if found is not None:
-            ranges[number] = found
+        if found is not None and (found < HEADROOM * group.ceiling).any():
+            ranges[number], free[number] = found, found < HEADROOM * group.ceiling
     for _ in range(ROUNDS if ranges else 0):
         for number, found in ranges.items():
-            factors = _factors(found, groups[number].readers, constants)
+            factors = _factors(found, groups[number], constants, free[number])
             _fold(groups[number], factors, constants)
             ranges[number] = found / factors
     as_float = {name: values.astype(np.float32) for name, values in constants.items()}
-    return Equalized(as_float, len(ranges), tuple(dict.fromkeys(why for why in refused if why)))
+    ceilings = [free[number] for number in ranges if groups[number].ceiling < inf]
+    return Equalized(as_float, len(ranges), tuple(dict.fromkeys(why for why in refused if why)), _said(ceilings))
+
+
+def _said(ceilings: list[NDArray[np.bool_]]) -> str:
+    scaled, channels = sum(int(one.sum()) for one in ceilings), sum(one.size for one in ceilings)
+    return f"{scaled} of {channels} channels never come near the clip of their ReLU6" if ceilings else ""
 
 
 def _groups(network: Network) -> list[_Group]:
@@ -111,6 +126,9 @@ def _groups(network: Network) -> list[_Group]:
 
 
 def _sort_in(layer: Layer, group_of: Callable[[str], _Group]) -> None:
+    if layer.ceiling < inf:
+        written = group_of(layer.outputs[0])
+        written.ceiling = min(written.ceiling, layer.ceiling)
     if layer.role in {"linear", "depthwise"}:
         group_of(layer.outputs[0]).producers.append(layer)
         group_of(layer.inputs[0]).readers.append(layer)
@@ -158,13 +176,22 @@ def _heard(found: NDArray[np.float64], group: _Group, network: Network) -> NDArr
 
 
 def _factors(
-    found: NDArray[np.float64], readers: Iterable[Layer], constants: Mapping[str, NDArray[np.float64]]
+    found: NDArray[np.float64],
+    group: _Group,
+    constants: Mapping[str, NDArray[np.float64]],
+    free: NDArray[np.bool_],
 ) -> NDArray[np.float64]:
-    """Return s = sqrt(r1 / r2) with a geometric mean of 1; r1 alone where every reader has one scale a channel."""
-    bounds = [_reader_range(constants[one.weight], one) for one in readers if one.role == "linear"]
+    """Return s = sqrt(r1 / r2) with a geometric mean of 1; r1 alone where every reader has one scale a channel.
+
+    Channels that are not `free` keep s = 1: then it is their mean to which the others are brought, as far as the
+    ceiling allows.
+    """
+    bounds = [_reader_range(constants[one.weight], one) for one in group.readers if one.role == "linear"]
     wanted = np.sqrt(found / np.maximum(np.max(bounds, axis=0), 1e-12)) if bounds else found.copy()
-    factors: NDArray[np.float64] = wanted / np.exp(np.log(wanted).mean())
-    return factors
+    beside = wanted if free.all() else wanted[~free]
+    factors = np.maximum(wanted / np.exp(np.log(beside).mean()), found / (HEADROOM * group.ceiling))
+    chosen: NDArray[np.float64] = np.where(free, factors, 1.0)
+    return chosen
 
 
 def _reader_range(weight: NDArray[np.float64], layer: Layer) -> NDArray[np.float64]:

@@ -24,13 +24,15 @@ def sqnr_db(pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.float32]]]) ->
     Args:
         pairs: (exact, quantized) arrays of the same shape, one pair a sample.
 
-    Returns: at most CEILING_DB; -CEILING_DB if a value is not finite, or if there is noise and no signal.
+    Returns: at most CEILING_DB; -CEILING_DB if a found value is not finite where the exact one is, or if there is noise
+    and no signal. Exact values that are infinite are left out: they are marks, such as padding before a max pool.
     """
     signal = noise = 0.0
     for exact, found in pairs:
-        real = exact.astype(np.float64)
+        there = np.isfinite(exact)
+        real, quantized = exact[there].astype(np.float64), found[there].astype(np.float64)
         signal += float((real**2).sum())
-        noise += float(((real - found.astype(np.float64)) ** 2).sum())
+        noise += float(((real - quantized) ** 2).sum())
     if not np.isfinite(noise):
         return -CEILING_DB
     if noise == 0:

@@ -5,6 +5,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal
 
 import numpy as np
@@ -38,6 +39,8 @@ class Layer:
     """Of the weight; the same as `out_axis` for depthwise."""
     rectified: bool = False
     """Its output is rectified before anything is quantized: by itself, or by the operator after it."""
+    ceiling: float = inf
+    """Largest value that it writes: 6 of a ReLU6. A channel that stays below it knows nothing of it."""
     reason: str = ""
     """Why it is a wall."""
 

@@ -20,7 +20,7 @@ _VARIANT = "it is not scale-invariant"
 
 def read_network(content: bytes) -> Network:
     """Describe a simplified float ONNX file."""
-    graph = _parse(content).graph
+    graph = parse(content).graph
     constants = {
         value.name: tensor
         for value in graph.initializers.values()
@@ -36,7 +36,7 @@ def write_constants(content: bytes, constants: Constants) -> bytes:
     """Return the file with other values for its initializers; those that are not named keep theirs."""
     import onnx_ir as ir
 
-    model = _parse(content)
+    model = parse(content)
     for name, values in constants.items():
         initializer = model.graph.initializers[name]
         initializer.const_value = ir.Tensor(np.array(values, np.float32, order="C"), name=name)
@@ -45,7 +45,8 @@ def write_constants(content: bytes, constants: Constants) -> bytes:
     return written
 
 
-def _parse(content: bytes) -> Any:  # noqa: ANN401  an onnx_ir.Model, whose types are not checked here
+def parse(content: bytes) -> Any:  # noqa: ANN401  an onnx_ir.Model, whose types are not checked here
+    """Open a file."""
     with quiet():
         import onnx
         import onnx_ir as ir
@@ -80,6 +81,9 @@ def _layer(node: Any, constants: Constants, readers: Mapping[str, int]) -> Layer
         return _weighted(node, constants, weights, made)
     if node.op_type == "Add":
         return _added(node, constants, readers, activations, made)
+    ceiling = _ceiling(node)
+    if ceiling is not None:
+        return made("through", ceiling=ceiling)
     free = node.op_type in _ELEMENTWISE | _POOLS
     if free or (node.op_type in _SHAPERS | {"Pad"} and _keeps_channels(node)):
         return made("through")
@@ -152,9 +156,18 @@ def _keeps_channels(node: Any) -> bool:  # noqa: ANN401
 
 
 def _feeds_relu(node: Any) -> bool:  # noqa: ANN401
-    """ReLU alone reads it: its own values are never kept as integers."""
-    users = [use.node.op_type for use in node.outputs[0].uses()]
-    return users == ["Relu"]
+    """ReLU or ReLU6 alone reads it: its own values are never kept as integers."""
+    users = [use.node for use in node.outputs[0].uses()]
+    return len(users) == 1 and (users[0].op_type == "Relu" or _ceiling(users[0]) is not None)
+
+
+def _ceiling(node: Any) -> float | None:  # noqa: ANN401
+    """Upper bound of a Clip from zero to a constant, which is how ONNX writes ReLU6; None for any other node."""
+    if node.op_type != "Clip" or len(node.inputs) < 3:
+        return None
+    bounds = [None if value is None else _floats(value) for value in node.inputs[1:3]]
+    low, high = (None if one is None or one.size != 1 else float(one.reshape(-1)[0]) for one in bounds)
+    return high if low == 0 and high is not None and high > 0 else None
 
 
 def _attribute(node: Any, name: str, default: float) -> float:  # noqa: ANN401

@@ -1,6 +1,7 @@
 """float ONNX + ranges -> integer ONNX: QuantizeLinear / DequantizeLinear around every operator, weights per channel."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -58,7 +59,38 @@ def quantize_onnx(
             {"ActivationSymmetric": activations == "int16", "WeightSymmetric": True},
         )
         quantizer.quantize_model()
+        open_ends(quantizer.model.model.graph)
         return _serialized(quantizer.model.model)
+
+
+def open_ends(graph: Any) -> None:  # noqa: ANN401  an onnx.GraphProto
+    """Gemm -> Quantize -> Dequantize -> output becomes Gemm -> output, in place; the same for MatMul.
+
+    The output is float in any case, and both have an integer kernel that ends in float: rounding it to 8 bits costs
+    6 dB where the rest is exact, and wins nothing (measured on a GRU's last layer). A convolution has no such kernel.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    readers = Counter(name for node in graph.node for name in node.input)
+    for output in graph.output:
+        chain = list(_upstream(output.name, makers))
+        if [node.op_type for node in chain[:2]] != ["DequantizeLinear", "QuantizeLinear"] or len(chain) < 3:
+            continue
+        back, code, last = chain[:3]
+        inner = readers[output.name] + (readers[code.output[0]] - 1) + (readers[code.input[0]] - 1)
+        if last.op_type in {"Gemm", "MatMul"} and not inner:
+            last.output[0] = output.name
+            graph.node.remove(back)
+            graph.node.remove(code)
+    read = {name for node in graph.node for name in node.input}
+    for unread in [one for one in graph.initializer if one.name not in read]:
+        graph.initializer.remove(unread)
+
+
+def _upstream(name: str, makers: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the node that makes a value, the one that makes its first input, and so on."""
+    while name in makers:
+        yield makers[name]
+        name = makers[name].input[0] if makers[name].input else ""
 
 
 def has_integers(content: bytes) -> bool:

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -104,9 +105,10 @@ class _Reader:
         fused = self._fused[getattr(op.builtinOptions, "fusedActivationFunction", 0)]
 
         def make(role: Role, reason: str = "", **more: Any) -> Layer:  # noqa: ANN401  fields of Layer
-            return Layer(outputs[0] if outputs else kind, kind, role, activations, outputs, reason=reason, **more)
+            name, ceiling = outputs[0] if outputs else kind, 6.0 if "RELU6" in {kind, fused} else inf
+            return Layer(name, kind, role, activations, outputs, ceiling=ceiling, reason=reason, **more)
 
-        if fused not in {"NONE", "RELU"}:
+        if fused not in {"NONE", "RELU", "RELU6"}:
             return make("wall", f"its {fused} is not scale-invariant")
         if kind in _WEIGHTED:
             return self._weighted(kind, op, make)
@@ -116,7 +118,7 @@ class _Reader:
 
     def _passed(self, kind: str, op: Any, make: Make) -> Layer:  # noqa: ANN401
         """Operators without weights: a wall, unless every channel stays apart; notes where the channels went."""
-        if kind in {"RELU", "LEAKY_RELU"}:
+        if kind in {"RELU", "RELU6", "LEAKY_RELU"}:
             self._axis[op.outputs[0]] = self._axis_of(op.inputs[0])
             return make("through")
         if kind in _POOLS and self._axis_of(op.inputs[0]) == len(self._shape(op.inputs[0])) - 1:

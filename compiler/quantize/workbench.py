@@ -1,6 +1,6 @@
 """Float file + plan -> compiled file. Exporting, observing and judging are done once for any number of plans."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from compiler.export import FORMATS
 from compiler.observe import Observations
 from compiler.observe.ranges import Range, ranges_of
-from compiler.plan import STATIC, Format, Pass, Plan
+from compiler.plan import STATIC, Format, Pass, Plan, Ranges
 from compiler.quantize.correct_bias import correct_bias
 from compiler.quantize.equalize import equalize
 from compiler.quantize.error import mean_sqnr_db
-from compiler.quantize.layers import Network
+from compiler.quantize.layers import Constants, Network
+from compiler.quantize.learn_rounding import LEAST_SAMPLES, Tensors, learn_rounding
 from compiler.quantize.split_outputs import layers_to_split
 from edge.errors import BadModelError
 
@@ -33,10 +34,19 @@ LEAST = 16
 """Of both, however large the network."""
 OBSERVED_NUMBERS, JUDGED_NUMBERS = 5e8, 2e8
 """Activations in all that are observed or judged: a MobileNetV2 of 224 pixels (6.7 million a sample) gets 74 and 29."""
-GAIN_DB: Mapping[Pass, float] = {"equalize": 1.0, "correct-bias": 0.2, "split-outputs": -0.1}
-"""What a pass must gain on the judged samples to be kept. Equalizing gained 0.5 dB on ResNet-8's, and lost 0.7 points
-of agreement on others; correcting biases gained on others, too, though less (measured on five networks). In one SQNR
-over boxes and scores the boxes drown the scores, so splitting outputs is kept unless it costs something."""
+LEARNING = 128
+"""Calibration samples that weights are learned from, at most. They are judged by others: by every fourth sample."""
+HELD_OUT = 4
+LEARNING_NUMBERS, STAGE_NUMBERS, LEAST_STAGES = 2e8, 2e9, 4
+"""Activations of all samples that are learned from, and of all stages of learning: see OBSERVED_NUMBERS."""
+LEARNS: frozenset[Pass] = frozenset({"learn-rounding", "train"})
+GAIN_DB: Mapping[Pass, float] = {
+    "equalize": -1.0, "correct-bias": -1.0, "split-outputs": -0.1, "learn-rounding": 0.2, "train": 0.2}  # fmt: skip
+"""What a pass must gain on the judged samples to be kept: a cheap pass that theory is for goes only where it does harm,
+since so few samples are off by a decibel either way, and the select part, which sees files without it, too, says what
+belongs in the bundle. What costs time must gain. In one SQNR over boxes and scores the boxes drown the scores, so
+splitting outputs is kept unless it costs something."""
+NO_KERNEL = "does not apply: no convolution or dense layer with constant weights of its own"
 SAME = 1e-4
 """Of the largest output: how far folding factors into weights may move a float output."""
 
@@ -53,6 +63,8 @@ class Made:
     """At the outputs, before a soft-max or sigmoid, mean over the judged samples; the lowest of all outputs."""
     note: str
     """What computes in what, and what became of each pass."""
+    judged: tuple[str, ...] = ()
+    """Tensors that it is judged by, if they are not called as in the float file that it was made of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,14 +74,28 @@ class _Work:
     content: bytes = field(repr=False)
     seen: Observations = field(repr=False)
     keep_float: tuple[str, ...] = ()
+    judged: tuple[str, ...] = ()
+    """What the outputs are judged by is called in this file, if not as in the first."""
+    said: str = ""
+    """Of the last pass, for people."""
+
+
+Retrain = Callable[[Ranges], bytes | str]
+"""Range method -> a float file of trained weights, or why there is none."""
+
+
+def _cannot_train(_: Ranges) -> str:
+    return "does not apply: it trains torch networks and ONNX files"
 
 
 class Workbench:
     """Makes any number of plans out of one float file."""
 
-    def __init__(self, content: bytes, file_format: Format, calibration: Calibration) -> None:
+    def __init__(
+        self, content: bytes, file_format: Format, calibration: Calibration, retrain: Retrain = _cannot_train
+    ) -> None:
         self._verbs = FORMATS[file_format]
-        self._calibration = calibration
+        self._calibration, self._retrain = calibration, retrain
         self.content = self._verbs.prepare(content)
         """The float file that quantization starts from."""
 
@@ -80,15 +106,11 @@ class Workbench:
         """
         work, content, score, notes = self._with_passes(plan)
         final = _planned(plan, work.keep_float)
-        return Made(content, score, "; ".join([self._verbs.note(content, final), *notes]))
+        return Made(content, score, "; ".join([self._verbs.note(content, final), *notes]), work.judged)
 
-    def judge(self, content: bytes, *, samples: int = JUDGED) -> float:
-        """SQNR of a file's outputs against the float model's, decibels: see `Made.sqnr_db`."""
-        found = list(islice(self._outputs(content), samples))
-        return min(
-            mean_sqnr_db((exact[at], one[at]) for exact, one in zip(self._exact, found, strict=False))
-            for at in range(len(self._exact[0]))
-        )
+    def judge(self, content: bytes, *, samples: int = JUDGED, names: tuple[str, ...] = ()) -> float:
+        """SQNR of a file's outputs against the float model's, decibels: see `Made.sqnr_db`; `names`: `Made.judged`."""
+        return self._nearness(self._exact, islice(self._outputs(content, names=names), samples))
 
     @cached_property
     def seen(self) -> Observations:
@@ -125,6 +147,29 @@ class Workbench:
     def _exact(self) -> list[Output]:
         return list(self._outputs(self.content))
 
+    def _judge(self, content: bytes, work: _Work, *, held_out: bool) -> float:
+        """Like `judge`; if wanted by samples that nothing was learned from."""
+        exact = self._exact_held_out if held_out else self._exact
+        return self._nearness(exact, self._outputs(content, self._held_out() if held_out else None, work.judged))
+
+    @cached_property
+    def _exact_held_out(self) -> list[Output]:
+        return list(self._outputs(self.content, self._held_out()))
+
+    def _held_out(self) -> Iterator[NDArray[np.float32]]:
+        return islice(self._calibration(), 0, HELD_OUT * self._bounded(JUDGED, JUDGED_NUMBERS), HELD_OUT)
+
+    def _learning(self) -> Iterator[NDArray[np.float32]]:
+        """Calibration samples to learn from."""
+        others = (sample for number, sample in enumerate(self._calibration()) if number % HELD_OUT)
+        return islice(others, self._bounded(LEARNING, LEARNING_NUMBERS))
+
+    @staticmethod
+    def _nearness(exact: list[Output], found: Iterable[Output]) -> float:
+        """SQNR of the output that lost most, decibels, over as many samples as were found."""
+        pairs = list(zip(exact, found, strict=False))
+        return min(mean_sqnr_db((one[at], other[at]) for one, other in pairs) for at in range(len(exact[0])))
+
     def _observe(self, content: bytes) -> Observations:
         return self._verbs.observe(content, islice(self._calibration(), self._bounded(OBSERVED, OBSERVED_NUMBERS)))
 
@@ -138,17 +183,28 @@ class Workbench:
         (first,) = self._verbs.run(self.content, islice(self._calibration(), 1))
         return sum(values.size for values in first.values())
 
+    @property
+    def squashes(self) -> bool:
+        """Whether an output is a soft-max or a sigmoid of something."""
+        return self._judged != self.network.outputs
+
     @cached_property
     def _judged(self) -> tuple[str, ...]:
         """Names of the outputs, or of what goes into the soft-max that makes one: that keeps every class apart."""
-        network = self.network
+        return self._judged_in(self.network)
+
+    @staticmethod
+    def _judged_in(network: Network) -> tuple[str, ...]:
         makers = {layer.outputs[0]: layer for layer in network.layers if layer.op in _SQUASHES}
         return tuple(makers[name].inputs[0] if name in makers else name for name in network.outputs)
 
-    def _outputs(self, content: bytes) -> Iterator[Output]:
+    def _outputs(
+        self, content: bytes, samples: Iterable[NDArray[np.float32]] | None = None, names: tuple[str, ...] = ()
+    ) -> Iterator[Output]:
         """Run the judged samples; quantizers keep the names of tensors. In the order of the outputs, flattened."""
-        for tensors in self._verbs.run(content, islice(self._calibration(), self._bounded(JUDGED, JUDGED_NUMBERS))):
-            yield [tensors[name].reshape(-1) for name in self._judged]
+        judged = islice(self._calibration(), self._bounded(JUDGED, JUDGED_NUMBERS)) if samples is None else samples
+        for tensors in self._verbs.run(content, judged):
+            yield [tensors[name].reshape(-1) for name in names or self._judged]
 
     def _with_passes(self, plan: Plan) -> tuple[_Work, bytes, float, list[str]]:
         """Try each pass on top of those that helped."""
@@ -162,11 +218,14 @@ class Workbench:
                 notes.append(f"{name}: {changed}")
                 continue
             trial = self._quantize(changed, plan)
-            better = self.judge(trial)
-            kept = better >= score + GAIN_DB[name]
-            notes.append(f"{name}: {'kept' if kept else 'not kept'}, {score:.1f} to {better:.1f} dB")
+            before = self._judge(content, work, held_out=True) if name in LEARNS else score
+            after = self._judge(trial, changed, held_out=name in LEARNS)
+            kept = after >= before + GAIN_DB[name]
+            said = f" ({changed.said})" if changed.said else ""
+            notes.append(f"{name}: {'kept' if kept else 'not kept'}, {before:.1f} to {after:.1f} dB{said}")
             if kept:
-                work, content, score = changed, trial, better
+                work, content = changed, trial
+                score = self._judge(trial, work, held_out=False) if name in LEARNS else after
         return work, content, score, notes
 
     def _quantize(self, work: _Work, plan: Plan) -> bytes:
@@ -184,7 +243,7 @@ class Workbench:
             return f"does not apply: {done.refused[0] if done.refused else 'channel ranges are alike'}"
         content = self._verbs.write_constants(work.content, done.constants)
         self._hold_function(content)
-        return replace(work, content=content, seen=self._observe(content))
+        return replace(work, content=content, seen=self._observe(content), said=done.said)
 
     def _correct_bias(self, work: _Work, _plan: Plan) -> _Work | str:
         network = self._verbs.read_network(work.content)
@@ -193,13 +252,60 @@ class Workbench:
         layers = [one for one in network.layers if one.role in {"linear", "depthwise"}]
         if len(refused) == len(layers):
             return f"does not apply: {refused[0] if refused else 'no layer with constant weights'}"
-        return replace(work, content=self._verbs.write_constants(work.content, constants))
+        return replace(work, content=self._verbs.write_constants(work.content, constants), said="")
 
     def _split_outputs(self, work: _Work, plan: Plan) -> _Work | str:
         names = layers_to_split(self._verbs.read_network(work.content), self._ranges(work, plan))
         if not names:
             return "does not apply: no output joins tensors of different range"
-        return replace(work, keep_float=tuple(dict.fromkeys((*work.keep_float, *names))))
+        return replace(work, keep_float=tuple(dict.fromkeys((*work.keep_float, *names))), said="")
+
+    def _learn_rounding(self, work: _Work, plan: Plan) -> _Work | str:
+        kernels = [one for one in self._verbs.read_kernels(work.content) if one.name not in work.keep_float]
+        samples = sum(1 for _ in self._learning())
+        if not kernels:
+            return NO_KERNEL
+        if samples < LEAST_SAMPLES:
+            return f"does not apply: it learns from {LEAST_SAMPLES} calibration samples, and there are {samples}"
+
+        def runs(constants: Constants) -> Iterator[tuple[Tensors, Tensors]]:
+            integer = self._quantize(replace(work, content=self._verbs.write_constants(work.content, constants)), plan)
+            both = (self._verbs.run(content, self._learning()) for content in (work.content, integer))
+            return zip(*both, strict=True)
+
+        constants = self._verbs.read_network(work.content).constants
+        stages = max(LEAST_STAGES, int(STAGE_NUMBERS // (self.size * samples)))
+        learned = learn_rounding(kernels, constants, runs, samples=samples, stages=stages)
+        return replace(work, content=self._verbs.write_constants(work.content, learned), said="")
+
+    def train(self, ranges: Ranges) -> bytes | str:
+        """Return the float ONNX file with trained weights, or why there is none: see `train_weights`."""
+        from compiler.quantize.train_weights import LEAST_SAMPLES, Lesson, hidden, train_weights
+
+        samples = list(self._learning())
+        if len(samples) < LEAST_SAMPLES:
+            return f"does not apply: it learns from {LEAST_SAMPLES} calibration samples, and there are {len(samples)}"
+        work = self._with_passes(Plan("onnxruntime", "int8", ranges=ranges, passes=("equalize", "learn-rounding")))[0]
+        network, kernels = self._verbs.read_network(work.content), self._verbs.read_kernels(work.content)
+        if not kernels:
+            return NO_KERNEL
+        spans = {name: span for name, span in ranges_of(work.seen, ranges).items() if name not in hidden(network)}
+        taught = [np.stack(one) for one in zip(*self._outputs(self.content, samples), strict=True)]
+        lesson = Lesson(
+            work.content, kernels, network.constants, spans, self._judged, np.stack(samples), taught, self.size
+        )
+        try:
+            return self._verbs.write_constants(work.content, train_weights(lesson))
+        except (BadModelError, RuntimeError, NotImplementedError) as exc:
+            return f"does not apply: {str(exc).splitlines()[0]}"
+
+    def _train(self, work: _Work, plan: Plan) -> _Work | str:
+        made = self._retrain(plan.ranges)
+        if isinstance(made, str):
+            return made
+        content = self._verbs.prepare(made)
+        judged = self._judged_in(self._verbs.read_network(content))
+        return replace(work, content=content, seen=self._observe(content), judged=judged, said="")
 
     def _hold_function(self, content: bytes) -> None:
         """Hold that a rewritten float file computes what it did.
@@ -226,5 +332,7 @@ _PASSES: Mapping[Pass, Callable[[Workbench, _Work, Plan], _Work | str]] = {
     "equalize": Workbench._equalize,
     "correct-bias": Workbench._correct_bias,
     "split-outputs": Workbench._split_outputs,
+    "learn-rounding": Workbench._learn_rounding,
+    "train": Workbench._train,
 }
 """Each returns the changed work, or why it does not apply."""

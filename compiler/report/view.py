@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import isinf
 
@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 
 from compiler.budget import Clause, milliseconds, points, upper95
-from compiler.choose import MIN_AGREEMENT
+from compiler.choose import least_agreement
 from compiler.explain.advice import ADVICE
 from compiler.explain.cause import GOOD_DB
 from compiler.explain.layers import LayerError, measured_db, short_name
 from compiler.measure import Measured, sqnr_of
 from compiler.report import charts
+from compiler.report.boxes import boxes_by_label, changed_boxes, changed_pictures
 from compiler.report.placed import Placement, placement_of
 from compiler.report.steps import Fact, steps
 from compiler.result import Compiled
@@ -32,8 +33,15 @@ METRIC_TITLES = {
     "f1": "F1",
     "mae": "Mean abs. error",
     "correlation": "Correlation",
+    "map": "mAP .50:.95",
+    "map50": "mAP at .50",
 }
-RUNTIME_TITLES = {"litert": "LiteRT", "onnxruntime": "ONNX Runtime", "tflite-runtime": "tflite-runtime"}
+RUNTIME_TITLES = {
+    "litert": "LiteRT",
+    "onnxruntime": "ONNX Runtime",
+    "tflite-runtime": "tflite-runtime",
+    "rknn": "RKNN (simulator)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class Flip:
     compiled: str
     outcome: str
     picture: str
+    large: bool = False
+    """The picture has boxes in it, which want room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +183,7 @@ def view_of(compiled: Compiled) -> View:
     names = [_name(one) for one in compiled.measured]
     taken = [compiled.choice.main == index for index in range(len(names))]
     shown = [charts.Point(name, one, chosen) for name, one, chosen in zip(names, compiled.measured, taken, strict=True)]
+    timed = [point for point in shown if not point.measured.timing.simulated]
     return View(
         title=f"{manifest.name} {manifest.version}",
         subtitle=f"{compiled.target.title} · {_what(manifest)} · {quality.metric}",
@@ -185,7 +196,7 @@ def view_of(compiled: Compiled) -> View:
         warnings=((_sentence(UNTOUCHED),) if compiled.untouched else ()) + compiled.warnings,
         tiles=_tiles(compiled),
         candidates=[_row(compiled, index) for index in _table_order(compiled)],
-        scatter=charts.scatter(shown, quality.metric, quality.reference),
+        scatter=charts.scatter(timed, quality.metric, quality.reference),
         pareto=charts.pareto(shown, _core(compiled)),
         mixed_parts=not all(compiled.proved(one) for one in compiled.measured),
         layers=[_layer(row) for row in compiled.layers.rows[:LAYERS_SHOWN]],
@@ -195,12 +206,12 @@ def view_of(compiled: Compiled) -> View:
         placement=placement_of(compiled),
         tried=[_tried(compiled, index) for index in _table_order(compiled)],
         intervals=charts.intervals(shown, float(manifest.provenance.recipe["max_drop"])),
-        confusion=charts.confusion(_confusion(compiled), compiled.report_part.classes),
+        confusion=charts.confusion(_confusion(compiled), _decided(compiled)),
         by_class=charts.by_class(_by_class(compiled)),
         confusion_note=f"{quality.samples} samples of the report part, decided by the compiled model.",
         flips=_flips(compiled),
         decides=manifest.task != "regress",
-        flips_total=int((compiled.reference.predicted != compiled.judged.scores.predicted).sum()),
+        flips_total=len(_changed(compiled)),
         judged=f"{compiled.judged.candidate.dtype} on {_title(compiled.judged.candidate.runtime)}",
         steps=steps(manifest.input),
         contract_json=msgspec.json.format(msgspec.json.encode(manifest.input), indent=2).decode(),
@@ -241,8 +252,8 @@ def _tiles(compiled: Compiled) -> list[Tile]:
         Tile(
             "Same decision",
             f"{quality.agreement:.1%}",
-            f"as the float model; {MIN_AGREEMENT:.0%} wanted",
-            "good" if quality.agreement >= MIN_AGREEMENT else "doubt",
+            f"as the float model; {least_agreement(quality.metric):.0%} wanted",
+            "good" if quality.agreement >= least_agreement(quality.metric) else "doubt",
         ),
         Tile("Size", _bytes(size), smaller),
         _time(main),
@@ -256,6 +267,8 @@ def _time(main: Measured) -> Tile:
         return Tile(
             "On the target", _ms(main.predicted.ms), f"{main.predicted.kind}: {low} to {high}, {main.predicted.core}"
         )
+    if main.timing.simulated:
+        return Tile("On the target", "not known", f"measured in {main.timing.core}")
     low, high = _ms(main.timing.low), _ms(main.timing.high)
     return Tile("Latency here", _ms(main.timing.ms), f"{low} to {high}, one thread of this workstation")
 
@@ -281,8 +294,8 @@ def _row(compiled: Compiled, index: int) -> CandidateRow:
         agreement=f"{quality.agreement:.2%}",
         figures=_figures(one),
         predicted=milliseconds(one.predicted) if one.predicted else "",
-        latency=_ms(timing.ms),
-        spread=f"{_ms(timing.low)} to {_ms(timing.high)}",
+        latency="simulated" if timing.simulated else _ms(timing.ms),
+        spread="" if timing.simulated else f"{_ms(timing.low)} to {_ms(timing.high)}",
         reason=_sentence(choice.reasons[index]),
         note=_sentence(one.candidate.note),
     )
@@ -358,11 +371,18 @@ def _parts(compiled: Compiled) -> list[Part]:
 
 
 def _what(manifest: Manifest) -> str:
+    if manifest.task == "detect":
+        return f"boxes of {len(manifest.labels)} labels"
     return f"{len(manifest.labels)} classes" if manifest.task == "classify" else manifest.task
 
 
+def _decided(compiled: Compiled) -> tuple[str, ...]:
+    """Names of the classes between which a sample is decided; none for a detector."""
+    return () if compiled.manifest.task == "detect" else compiled.report_part.classes
+
+
 def _confusion(compiled: Compiled) -> "charts.Counts":
-    classes = len(compiled.report_part.classes)
+    classes = len(_decided(compiled))
     truth = compiled.report_part.labels
     counts = np.zeros((classes, classes), np.int64)
     if classes:
@@ -371,6 +391,8 @@ def _confusion(compiled: Compiled) -> "charts.Counts":
 
 
 def _by_class(compiled: Compiled) -> list[charts.ClassRow]:
+    if compiled.manifest.task == "detect":
+        return boxes_by_label(compiled)
     truth = compiled.report_part.labels
     rows = []
     for index, name in enumerate(compiled.report_part.classes):
@@ -382,11 +404,20 @@ def _by_class(compiled: Compiled) -> list[charts.ClassRow]:
     return rows
 
 
+def _changed(compiled: Compiled) -> "charts.Counts":
+    """Indices of the samples that float and compiled decide differently."""
+    if compiled.manifest.task == "detect":
+        return changed_pictures(compiled)
+    return np.flatnonzero(compiled.reference.predicted != compiled.judged.scores.predicted)
+
+
 def _flips(compiled: Compiled) -> list[Flip]:
+    if compiled.manifest.task == "detect":
+        return [Flip(**asdict(one)) for one in changed_boxes(compiled, _changed(compiled)[:FLIPS_SHOWN])]
     labels = compiled.report_part.classes
     before, after = compiled.reference.predicted, compiled.judged.scores.predicted
     flips = []
-    for at in np.flatnonzero(before != after)[:FLIPS_SHOWN]:
+    for at in _changed(compiled)[:FLIPS_SHOWN]:
         index = int(at)
         truth = int(compiled.report_part.labels[index])
         outcome = "lost" if before[at] == truth else "gained" if after[at] == truth else "wrong either way"

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from edge.errors import StudyError
-from edge.manifest import InputContract, MetricName, RuntimeName, TaskName
+from edge.manifest import Head, InputContract, MetricName, RuntimeName, TaskName
 
 Unit = Literal["ms", "KiB"]
 
@@ -20,6 +20,8 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
     input: InputContract
     labels: tuple[str, ...]
     """Class names in the order of the outputs; empty but for a classifier."""
+    head: Head | None = None
+    """Of a detector."""
     label_column: str
     task: TaskName
     metric: MetricName
@@ -41,6 +43,7 @@ _WORDS: dict[str, str] = {
     "data": "other data",
     "input": "another input contract",
     "labels": "other class names",
+    "head": "another head of the detector",
     "label_column": "another label column",
     "task": "another task",
     "metric": "another metric",
@@ -57,7 +60,7 @@ def differences(was: Bound, now: Bound) -> tuple[str, ...]:
     """Name in words what differs, with both values where they are short; empty if nothing does."""
     return tuple(
         f"{words} ({_short(getattr(was, name))}, here {_short(getattr(now, name))})"
-        if name not in {"input", "labels", "facts", "tools"}
+        if name not in {"input", "labels", "head", "facts", "tools"}
         else f"{words}{_versions(was, now) if name == 'tools' else ''}"
         for name, words in _WORDS.items()
         if getattr(was, name) != getattr(now, name)

@@ -54,5 +54,5 @@ def ask_again(request: Request, recalled: Recalled) -> Request:
         task=bound.task,
         metric=bound.metric,
         scope=replace(request.scope, plans=recalled.plans),
-        settled=Settled(bound.model, bound.data, bound.input, bound.labels, "study"),
+        settled=Settled(bound.model, bound.data, bound.input, bound.labels, "study", bound.head),
     )

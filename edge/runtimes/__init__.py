@@ -1,4 +1,4 @@
-"""One small interface to whatever runs a model here: LiteRT, onnxruntime, tflite-runtime, or an NPU.
+"""One small interface to whatever runs a model here: LiteRT, onnxruntime, tflite-runtime, or an NPU's runtime.
 
 `open_session` picks the first variant of a bundle whose runtime works on this machine; `check_golden` proves that it
 computes what the compiler saw. The runtimes are imported when a model is opened, not before.
@@ -22,6 +22,9 @@ PIP_LINE = "pip install 'edgewright[agent]'"
 ETHOS_U_LINE = (
     "run it on the board that its target names, whose system brings libethosu_delegate.so (NXP i.MX 93); on a "
     "microcontroller the firmware runs this file"
+)
+RKNN_LINE = (
+    "pip install 'rknn-toolkit-lite2==2.5.0' on the RK3588 itself; its system brings librknnrt.so and the NPU's driver"
 )
 
 
@@ -91,16 +94,28 @@ def open_model(data: bytes, variant: Variant, *, threads: int = 1, providers: tu
         from edge.runtimes.ort import OrtSession
 
         return OrtSession(data, variant, threads=threads, providers=providers)
+    if variant.runtime == "rknn":
+        from edge.runtimes.rknn import RknnSession
+
+        return RknnSession(data, variant)
     from edge.runtimes.tflite import TfliteSession
 
     return TfliteSession(data, variant, threads=threads)
 
 
-def run_float(session: Session, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One sample of real values in, the first output out: flattened, dequantized, an array of its own."""
+def run_float(session: Session, x: NDArray[np.float32], *, every: bool = False) -> NDArray[np.float32]:
+    """One sample of real values in, the first output out: flattened, dequantized, an array of its own.
+
+    `every`: all outputs instead, one after the other.
+    """
     session.set_input(quantize(np.asarray(x, dtype=np.float32), session.variant.input))
     session.invoke()
-    return session.output(0).flatten()
+    return np.concatenate([output.ravel() for output in outputs_of(session)]) if every else session.output(0).flatten()
+
+
+def outputs_of(session: Session) -> tuple[NDArray[np.float32], ...]:
+    """All outputs of the last `invoke`, dequantized; overwritten by the next one."""
+    return tuple(session.output(index) for index in range(len(session.variant.outputs)))
 
 
 def check_golden(bundle: Bundle, session: Session, *, invocations: int = 50, budget_s: float = 2.0) -> GoldenReport:
@@ -110,10 +125,10 @@ def check_golden(bundle: Bundle, session: Session, *, invocations: int = 50, bud
     Raises: GoldenMismatchError with the first sample that is wrong.
     """
     golden, tolerance = bundle.golden, bundle.manifest.golden
-    labelled = bundle.manifest.task == "classify"
+    labelled, every = bundle.manifest.task == "classify", bundle.manifest.task == "detect"
     worst = 0.0
     for number, (x, expected) in enumerate(zip(golden.input, golden.outputs, strict=True)):
-        found = run_float(session, x)
+        found = run_float(session, x, every=every)
         error = np.abs(found - expected)
         if not (np.isfinite(found).all() and (error <= tolerance.atol + tolerance.rtol * np.abs(expected)).all()):
             raise _mismatch(bundle, session, number, f"differs by {float(error.max()):.4g}")
@@ -127,6 +142,8 @@ def pip_line(runtime: RuntimeName) -> str:
     """How to install one runtime."""
     if runtime == "ethos-u":
         return ETHOS_U_LINE
+    if runtime == "rknn":
+        return RKNN_LINE
     return "pip install 'tflite-runtime==2.14.0' 'numpy<2'" if runtime == "tflite-runtime" else PIP_LINE
 
 

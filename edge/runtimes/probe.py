@@ -1,10 +1,12 @@
 """Does a runtime really work here? It must compute a tiny model, y = relu(x), and get it right.
 
-Importing proves nothing: tflite-runtime 2.14 imports under numpy 2, and fails at the first interpreter.
+Importing proves nothing: tflite-runtime 2.14 imports under numpy 2, and fails at the first interpreter. Of Rockchip's
+runtime we can only look for the parts; the bundle's golden samples prove the rest.
 """
 
 import base64
 import ctypes
+import importlib.util
 from functools import cache
 
 import numpy as np
@@ -41,6 +43,8 @@ def works(runtime: RuntimeName) -> str | None:
     try:
         if runtime == "ethos-u" and not _has_ethos_u():
             return "the Ethos-U delegate is not installed"
+        if runtime == "rknn":  # an NPU's file is made for one chip: there is no tiny one for all of them
+            return _lacks_rknn()
         found = _relu(runtime)
     except ModuleNotFoundError as exc:
         return f"{exc.name} is not installed"
@@ -58,6 +62,19 @@ def _has_ethos_u() -> bool:
     except OSError:
         return False
     return True
+
+
+def _lacks_rknn() -> str | None:
+    """Say what is missing for Rockchip's NPU, if anything: the package, the system's library, or the chip."""
+    from edge.runtimes.rknn import LIBRARY, has_rockchip_npu
+
+    if importlib.util.find_spec("rknnlite") is None:
+        return "rknnlite is not installed"
+    try:
+        ctypes.CDLL(LIBRARY)
+    except OSError:
+        return f"{LIBRARY} is not installed"
+    return None if has_rockchip_npu() else "this machine has no Rockchip NPU"
 
 
 def _relu(runtime: RuntimeName) -> list[float]:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:  # the supervisor reads KINDS and shall not load numpy
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge.manifest import Head
+
 KINDS = {
     "classify": "edge_agent.deciders.classify:Classify",
     "obstacle": "edge_agent.deciders.obstacle:Obstacle",
@@ -49,6 +51,10 @@ class Inputs(NamedTuple):
     """Of the frame's capture, CLOCK_MONOTONIC in seconds."""
     sample: NDArray[np.float32] | None = None
     """The model's input as it saw it, dequantized; None unless the decider `needs_sample`."""
+    others: tuple[NDArray[np.float32], ...] = ()
+    """A detector's further outputs, in the model's order."""
+    head: Head | None = None
+    """How a detector's outputs become boxes (`edge.boxes`), as its bundle says; None: it is no detector's."""
 
 
 class Decision(NamedTuple):
@@ -71,7 +77,10 @@ class Decider(Protocol):
     floor: float
     """Scores below are reported as unsure."""
     needs_sample: bool
-    """It looks at the model's input too, which costs a copy."""
+    """It looks at the model's input too, which costs a copy.
+
+    One that cannot do without `Inputs.head` says so by `needs_head = True`.
+    """
 
     def decide(self, inputs: Inputs) -> Decision:
         """Decide on one frame; without a reading that it needs, the safe action."""
@@ -108,6 +117,17 @@ def make_decider(
     made = cls(read_options(cls, options, folder=folder, where="decider"), labels, actions)
     decider: Decider = made if hasattr(made, "decide") else OfOutput(made)
     return decider
+
+
+def check_reads(decider: Decider, head: Head | None) -> None:
+    """Raise `BadConfigError` for a decider on boxes, where neither its options nor the bundle say how to read them."""
+    from edge.errors import BadConfigError
+
+    if head is None and getattr(decider, "needs_head", False):
+        raise BadConfigError(
+            "decider: nobody says how the model's outputs become boxes",
+            remedy="run a bundle that was compiled with --task detect, or name the format in `boxes`",
+        )
 
 
 def action_index(name: str, actions: tuple[str, ...]) -> int:

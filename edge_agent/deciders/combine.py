@@ -30,6 +30,7 @@ class _Combined:
         self._parts = [make_decider(part.kind, part.options, part.folder, labels, actions) for part in options.of]
         self.floor = max(part.floor for part in self._parts)
         self.needs_sample = any(part.needs_sample for part in self._parts)
+        self.needs_head = any(getattr(part, "needs_head", False) for part in self._parts)
 
     def decide(self, inputs: Inputs) -> Decision:
         """Ask all of them, and choose."""

@@ -1,22 +1,25 @@
 """`zones`: a detector sees something in a zone of the picture -> the zone's action; nothing in any -> the clear one.
 
-A zone's action ends when its zone was empty for `clear_s`. A detector that sees nothing looks like a blind one: whoever
-must not drive blind puts something else beside it (`obstacle`, by `all`).
+A zone's action ends when its zone was empty for `clear_s`. Boxes are read by the code that the compiler measured the
+detector with; where several lie on one thing all count, for a weaker one may stand in the zone. A detector that sees
+nothing looks like a blind one: whoever must not drive blind puts something else beside it (`obstacle`, by `all`).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import BadConfigError
+from edge.boxes import Boxes, decode
+from edge.errors import BadConfigError, BadInputContractError
+from edge.manifest import Head
 from edge_agent.deciders import SAFE, Decision, Inputs, action_index, index_of, second_action
-from edge_agent.deciders.boxes import Boxes, Format, decode
 
+DEFAULT_FLOOR = 0.5
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Corners = Annotated[tuple[tuple[Share, Share], ...], msgspec.Meta(min_length=3, max_length=64)]
 
@@ -38,12 +41,12 @@ class Zones:
     class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """How to read the output, and what to look for where."""
 
-        boxes: Format
-        """The detector's output: see the page."""
+        boxes: Literal["yolo", "yolo-objectness", "fastestdet"] | None = None
+        """Format of the first output; by default as the bundle says, which one compiled with --task detect does."""
         size: tuple[Annotated[float, msgspec.Meta(gt=0)], Annotated[float, msgspec.Meta(gt=0)]] = (1.0, 1.0)
-        """Width and height of the model's picture, where the detector tells pixels; [1, 1] where it tells shares."""
-        floor: Share = 0.5
-        """Least score of a box."""
+        """With `boxes`: width and height of the model's picture, if the detector tells pixels; [1, 1] for shares."""
+        floor: Share | None = None
+        """Least score of a box; by default the bundle's, else 0.5."""
         names: tuple[str, ...] | None = None
         """What the detector's classes are called, in their order; by default the bundle's labels."""
         zones: Annotated[tuple[ZoneOptions, ...], msgspec.Meta(min_length=1, max_length=64)]
@@ -59,7 +62,10 @@ class Zones:
 
     def __init__(self, options: Options, labels: tuple[str, ...], actions: tuple[str, ...]) -> None:
         names = labels if options.names is None else options.names
-        self.floor, self._options, self._classes = options.floor, options, len(names)
+        self._options, self._classes = options, len(names)
+        self.needs_head = options.boxes is None
+        self._head = None if options.boxes is None else Head(format=options.boxes, size=options.size)
+        self.floor = DEFAULT_FLOOR if options.floor is None else options.floor
         self._bundle_labels = {index: labels.index(name) for index, name in enumerate(names) if name in labels}
         self._clear = action_index(options.clear or second_action(actions, "name one of them as `clear`"), actions)
         self._zones = [
@@ -79,10 +85,11 @@ class Zones:
     def decide(self, inputs: Inputs) -> Decision:
         """Look into every zone; starts safe, until all were empty for `clear_s`."""
         options = self._options
-        if not np.isfinite(inputs.output).all():
+        outputs = (inputs.output, *inputs.others)
+        if not all(np.isfinite(output).all() for output in outputs):
             self._last, self._clear_since_s = SAFE, math.inf
             return Decision(SAFE)
-        boxes = decode(inputs.output, options.boxes, self._classes, options.size, options.floor)
+        boxes = self._read(outputs, inputs.head)
         found = self._first(boxes)
         if found is None:
             self._clear_since_s = min(self._clear_since_s, inputs.now_s)
@@ -91,6 +98,19 @@ class Zones:
             return Decision(self._last)
         self._last, self._clear_since_s = found.action, math.inf
         return found
+
+    def _read(self, outputs: tuple[NDArray[np.float32], ...], head: Head | None) -> Boxes:
+        """Decode, as the options or the bundle say."""
+        head = self._head or head
+        if head is None:
+            raise BadConfigError("decider: the bundle says nothing of boxes", remedy="name the format in `boxes`")
+        self.floor = head.floor if self._options.floor is None else self._options.floor
+        try:
+            return decode(head, outputs, self._classes, self.floor)
+        except BadInputContractError as exc:
+            raise BadConfigError(
+                f"decider: {exc.problem}", remedy="correct `boxes` or `names`, or the labels of the bundle"
+            ) from exc
 
     def _first(self, boxes: Boxes) -> Decision | None:
         """What stands in the first zone that is not empty, the surest first."""

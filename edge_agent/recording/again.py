@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from edge.bundle import open_bundle
 from edge.errors import BadBundleError, BadDataError
-from edge.manifest import Variant
+from edge.manifest import Head, Variant
 from edge.preprocess import Preprocessor
-from edge.runtimes import open_session
+from edge.runtimes import open_session, outputs_of
 from edge_agent.recording.messages import Array, Life, Turn
 from edge_agent.recording.replay import Difference, ModelReplay
 
@@ -28,11 +28,15 @@ class Model:
         self._session = open_session(bundle, variant=variant, threads=life.threads)
         self._preprocessor = Preprocessor(bundle.manifest.input, self._session.variant.input)
         self.labels = bundle.manifest.labels
+        self.head = bundle.manifest.head if isinstance(bundle.manifest.head, Head) else None
         self._compared = self._inputs = self._outputs = 0
         self._largest = 0.0
 
-    def output(self, turn: Turn, tell: Tell) -> NDArray[np.float32]:
-        """Prepare the picture, run the model on the recorded input (of another bundle: on the prepared one)."""
+    def outputs(self, turn: Turn, tell: Tell) -> tuple[NDArray[np.float32], ...]:
+        """Prepare the picture, run the model on the recorded input (of another bundle: on the prepared one).
+
+        Returns the first output; of a detector all.
+        """
         self._compared += 1
         buffer = self._session.input_buffer()
         try:
@@ -48,9 +52,9 @@ class Model:
             np.copyto(buffer, turn.taken.array())
         del buffer  # a runtime refuses to run while it is looked at
         self._session.invoke()
-        output = self._session.output()
-        self._compare(turn, output, tell)
-        return output
+        found = outputs_of(self._session) if self.head is not None else (self._session.output(),)
+        self._compare(turn, found[0], tell)
+        return found
 
     def _compare(self, turn: Turn, output: NDArray[np.float32], tell: Tell) -> None:
         recorded = turn.output.array()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edge.errors import BadDataError
+from edge.manifest import Head
 
 if TYPE_CHECKING:  # the supervisor plans recordings and shall not load numpy
     from numpy.typing import NDArray
@@ -67,6 +68,8 @@ class Life(Item, frozen=True, kw_only=True, tag="life"):
     actions: tuple[str, ...]
     decider: str
     options: dict[str, Any]
+    head: Head | None = None
+    """Of a detector, as its bundle says."""
     folder: str
     """That paths in `options`, and a decider of the user's own, are relative to."""
 
@@ -98,6 +101,8 @@ class Turn(Item, frozen=True, kw_only=True, tag="turn"):
     """The input as the model took it; empty where the reader does not need it."""
     output: Array
     """The model's first output, as the decider was handed it."""
+    others: tuple[Array, ...] = ()
+    """A detector's further outputs."""
     action: int
     label: int
     score: float

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge.manifest import Head
     from edge_agent.deciders import Decider, Decision
     from edge_agent.recording.again import Model
 
@@ -152,10 +153,11 @@ class _Run:
     def _turn(self, turn: Turn) -> None:
         self.turns += 1
         self.first_ns, self.last_ns = self.first_ns or turn.captured_ns, turn.captured_ns
-        output = self.again.output(turn, self._differs) if self.again else turn.output.array()
+        outputs = self.again.outputs(turn, self._differs) if self.again else _recorded(turn)
         if self.decider is None or self.life is None or turn.life != self.life.life:
             return
-        decision = self.decider.decide(_inputs(turn, output))
+        head = self.again.head if self.again else self.life.head
+        decision = self.decider.decide(_inputs(turn, outputs, head))
         self.compared += 1
         if not _same(turn, decision):
             self.differ += 1
@@ -195,11 +197,15 @@ def _make_decider(life: Life, labels: tuple[str, ...]) -> Decider:
         raise BadConfigError(exc.problem, remedy="give a bundle with the labels that the decider knows") from exc
 
 
-def _inputs(turn: Turn, output: NDArray[np.float32]) -> Inputs:
-    """What the decider was handed, with another model's output if there is one."""
+def _recorded(turn: Turn) -> tuple[NDArray[np.float32], ...]:
+    return tuple(one.array() for one in (turn.output, *turn.others))
+
+
+def _inputs(turn: Turn, outputs: tuple[NDArray[np.float32], ...], head: Head | None) -> Inputs:
+    """What the decider was handed, with another model's outputs if there are."""
     readings = {name: Reading(one.values.array(), one.captured_ns) for name, one in turn.readings.items()}
     sample = None if turn.sample is None else turn.sample.array()
-    return Inputs(output, readings, turn.captured_ns / 1e9, sample)
+    return Inputs(outputs[0], readings, turn.captured_ns / 1e9, sample, outputs[1:], head)
 
 
 def _same(turn: Turn, decision: Decision) -> bool:

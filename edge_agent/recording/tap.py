@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle
 from edge.errors import AgentError
+from edge.manifest import Head
 from edge.runtimes import Session
 from edge_agent.channels import Publication, send
 from edge_agent.deciders import Decision, Inputs
@@ -68,6 +69,7 @@ class Taps:
             picture=Array.of(picture),
             taken=self._taken,
             output=Array.of(inputs.output),
+            others=tuple(Array.of(one) for one in inputs.others),
             action=int(decision.action),
             label=int(decision.label),
             score=float(decision.score),
@@ -134,6 +136,7 @@ def open_taps(spec: LoopSpec, bundle: Bundle, session: Session) -> Taps | None:
         threads=spec.threads,
         machine=platform.machine(),
         labels=manifest.labels,
+        head=manifest.head if isinstance(manifest.head, Head) else None,
         actions=spec.actions,
         decider=spec.decider.kind,
         options=spec.decider.options,

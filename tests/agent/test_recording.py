@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from edge.errors import BadArgumentError, BadDataError, FileMissingError
+from edge.manifest import BoxTensors, Head
 from edge_agent.recording.chunks import MAGIC, ChunkReader, ChunkWriter
 from edge_agent.recording.messages import Array, Closing, Items, Life, Lost, Opening, Turn
 from edge_agent.recording.replay import read_items, replay
@@ -111,6 +112,23 @@ def test_the_decider_is_replayed_with_the_times_that_it_was_handed(tmp_path: Pat
     slow = [msgspec.structs.replace(turn, captured_ns=2 * turn.captured_ns) for turn in turns]
     result = replay(write_items(tmp_path / "slow.rec", opening, life, *slow))
     assert [one.frame for one in result.differences] == [3]  # it has held for 0.4 s by then
+
+
+def test_a_detectors_turns_are_replayed_with_all_its_outputs_and_its_head(tmp_path: Path) -> None:
+    opening, life, turns = made_up(2)
+    head = Head(format="boxes", tensors=BoxTensors(boxes=1, scores=0))
+    whole = [[0, 0], [1, 0], [1, 1], [0, 1]]
+    options = {"clear_s": 0.0, "zones": [{"corners": whole, "labels": ["green"]}]}
+    life = msgspec.structs.replace(life, decider="zones", options=options, head=head)
+    scores = np.array([[[0.125, 0.875]]], np.float32)
+    box = Array.of(np.array([[[0.2, 0.2, 0.4, 0.4]]], np.float32))
+    seen = [
+        msgspec.structs.replace(turn, output=Array.of(scores), others=(box,), action=0, label=1, score=0.875)
+        for turn in turns
+    ]
+    assert replay(write_items(tmp_path / "boxes.rec", opening, life, *seen)).same
+    blind = msgspec.structs.replace(seen[1], output=Array.of(scores * 0))
+    assert replay(write_items(tmp_path / "blind.rec", opening, life, seen[0], blind)).decisions_differ == 1
 
 
 def test_a_decision_that_was_tampered_with_is_found(tmp_path: Path) -> None:

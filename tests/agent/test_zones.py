@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.boxes import decode
 from edge.errors import BadConfigError
-from edge_agent.deciders import Inputs
-from edge_agent.deciders.boxes import decode
+from edge.manifest import BoxTensors, Head
+from edge_agent.deciders import Inputs, check_reads
 from edge_agent.deciders.zones import Zones, contains
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
@@ -105,13 +106,35 @@ def test_a_polygon_holds_its_inside_and_its_edge_also_where_it_is_dented() -> No
     assert contains(dented, points).tolist() == [True, False, True, True, True, True, False]
 
 
+def test_the_bundle_says_how_boxes_are_read_also_from_several_outputs() -> None:
+    import msgspec
+
+    tensors = BoxTensors(boxes=1, scores=0, background=True)
+    head = Head(format="boxes", floor=0.6, tensors=tensors)
+    zone = {"corners": LEFT_HALF, "labels": ["person"]}
+    decider = Zones(msgspec.convert({"clear_s": 0.0, "zones": [zone]}, Zones.Options), LABELS, ACTIONS)
+    scores = np.array([[[0.1, 0.9, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]]], np.float32)
+    left, right = [0.1, 0.1, 0.3, 0.9], [0.6, 0.1, 0.8, 0.9]
+    inputs = Inputs(scores, {}, 0.0, None, (np.array([[left, right]], np.float32),), head)
+    assert decider.decide(inputs) == (STOP, 0, pytest.approx(0.9))
+    assert decider.decide(inputs._replace(others=(np.array([[right, left]], np.float32),))).action == GO
+    assert decider.floor == 0.6
+
+
+def test_zones_without_a_format_refuse_a_bundle_that_says_nothing_of_boxes() -> None:
+    with pytest.raises(BadConfigError, match="how the model's outputs become boxes"):
+        check_reads(zones(boxes=None), None)
+    check_reads(zones(), None)
+    check_reads(zones(boxes=None), Head(format="yolo"))
+
+
 def test_formats_tell_the_same_box() -> None:
-    yolo = decode(output((0.25, 0.5, 0.1, 0.2, 1, 0.8)), "yolo", 3, (1, 1), 0.5)
+    yolo = decode(Head(format="yolo"), [output((0.25, 0.5, 0.1, 0.2, 1, 0.8))], 3, 0.5)
     pixels = np.array([[[160, 240, 64, 96, 0.9, 0, 0.9, 0]]], np.float32)
-    objectness = decode(pixels, "yolo-objectness", 3, (640, 480), 0.5)
+    objectness = decode(Head(format="yolo-objectness", size=(640, 480)), [pixels], 3, 0.5)
     cells = np.full((1, 8, 4, 4), -50.0, np.float32)
     cells[0, :, 2, 1] = [0.9, 0, 0, math.log(0.1 / 0.9), math.log(0.2 / 0.8), 0.1, 0.8, 0.1]
-    fastest = decode(cells, "fastestdet", 3, (1, 1), 0.5)
+    fastest = decode(Head(format="fastestdet"), [cells], 3, 0.5)
     for boxes in (yolo, objectness, fastest):
         assert boxes.labels.tolist() == [1]
         assert boxes.corners[0] == pytest.approx([0.2, 0.4, 0.3, 0.6], abs=1e-4)
@@ -150,7 +173,7 @@ def test_a_real_detector_finds_large_people_where_they_are() -> None:
             picture = cv2.imread(str(folder / f"{Path(name).stem}.jpg"))
             pixels = cv2.resize(picture, (352, 352)).transpose(2, 0, 1)[None].astype(np.float32) / 255
             (raw,) = session.run(None, {session.get_inputs()[0].name: pixels})
-            boxes = decode(raw, "fastestdet", 80, (1, 1), 0.4)
+            boxes = decode(Head(format="fastestdet"), [raw], 80, 0.4)
             people = boxes.corners[boxes.labels == 0]
             wanted += len(large)
             found += sum(any(overlap(box, corners) > 0.5 for corners in people) for box in large)

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,8 @@ def run_case(case: Case) -> CaseResult:
         error = largest_error(_run_litert(network, case.inputs), case.expected)
     except Exception as exc:  # noqa: BLE001  whatever the converter or the runtime says is the result
         return CaseResult(case.name, case.kinds, "failed", f"{type(exc).__name__}: {exc}".splitlines()[0][:200])
+    if not isfinite(error):
+        return CaseResult(case.name, case.kinds, "differs", "shapes, infinities or NaN differ", None)
     agrees = error <= TOLERANCE
     return CaseResult(case.name, case.kinds, "agrees" if agrees else "differs", f"{error:.2g}", error)
 

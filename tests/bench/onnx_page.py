@@ -16,7 +16,8 @@ class CaseResult(msgspec.Struct, frozen=True):
     outcome: Outcome
     detail: str
     """The reason, or the largest error."""
-    error: float = 0.0
+    error: float | None = 0.0
+    """Largest; None: shapes, infinities or NaN differ, for JSON knows no infinity."""
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,12 +34,13 @@ def write_page(results: Results) -> str:
     """Return the page in Markdown."""
     ran = [one for one in results.cases if one.outcome in {"agrees", "differs"}]
     agree = [one for one in ran if one.outcome == "agrees"]
-    worst = max((one.error for one in agree), default=0.0)
+    worst = max((one.error or 0.0 for one in agree), default=0.0)
     counts = Counter(one.outcome for one in results.cases)
     parts = [
         "# ONNX to TFLite: the onnx package's node tests\n",
         "`python tests/bench/onnx_node_tests.py docs/benchmarks` writes this page. Each case is simplified, imported,"
-        " converted with litert-torch, run on LiteRT, and compared with the outputs that the onnx package states.\n",
+        " converted with litert-torch, run on LiteRT, and compared with the outputs that the onnx package states."
+        " TFLite's ADD ends at the largest finite number: that counts as infinity where infinity is expected.\n",
         f"- Ran: **{len(ran)}**, of which **{len(agree)}** agree within {results.tolerance:g}"
         f" (largest error {worst:.1e}).",
         f"- Refused with a reason: {counts['refused']}. The converter or the runtime failed: {counts['failed']}."

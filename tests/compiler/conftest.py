@@ -1,10 +1,13 @@
 """A network small enough to read: which of three colours is brightest in an 8 x 8 picture."""
 
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+sys.path.append(str(Path(__file__).parent))  # hand_made.py
 
 COLOURS = ("blue", "green", "red")  # sorted, as folders are; the network's outputs are in this order
 CONTRACT = 'colour = "RGB"\nresize = "stretch"\nscale = 0.00392156862745098\n'

@@ -127,7 +127,6 @@ def test_bad_model(tmp_path: Path, here: Run, case: str) -> None:
 def test_bad_words(tmp_path: Path, here: Run, colour_model: Path) -> None:
     data = saved(tmp_path, x=x(), y=np.arange(60) % 3)
     for words, code, problem in (
-        (["--target", "rk3588", "--data", data], 11, "cannot compile for it"),
         (["--target", "x86-64", "--data", data, "--max-drop", "lots"], 2, "'lots' is no share"),
         (["--target", "x86-64", "--data", data, "-o", "nowhere/m.edge"], 20, "no folder nowhere"),
         (["--target", "x86-64", "--data", data, "--name", "a/b"], 2, "'a/b' cannot name a model"),

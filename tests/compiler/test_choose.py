@@ -73,6 +73,15 @@ def test_int8_runs_where_it_is_good_and_published_as_faster() -> None:
     assert "0.20 points on the 1000 samples that choose" in choice.sentence
 
 
+def test_an_integer_file_that_is_clearly_slower_on_a_machine_of_the_targets_kind_is_left() -> None:
+    slow = replace(INT8, timing=Timing("x86", 2.9, 2.8, 3.0))
+    choice = choose([FLOAT, slow], PI, Budget(), report_samples=3000, here=True)
+    assert choice.main == 0
+    assert "int8 there takes 2.9 times as long as float32 on this machine" in choice.sentence
+    assert choose([FLOAT, slow], PI, Budget(), report_samples=3000).main == 1
+    assert choose([FLOAT, INT8], PI, Budget(), report_samples=3000, here=True).main == 1
+
+
 def test_the_fallback_is_a_float_of_another_runtime() -> None:
     choice = take([FLOAT, INT8, ORT_FLOAT, ORT_INT8])
     assert choice.taken == (1, 2)

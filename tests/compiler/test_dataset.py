@@ -1,5 +1,7 @@
 """Reading labelled samples, and every way in which they can be wrong."""
 
+import io
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,24 @@ def pictures(folder: Path, classes: Sequence[str] = ("go", "stop"), each: int = 
         for index in range(each):
             cv2.imwrite(str(folder / name / f"{index}.png"), np.full((8, 8, 3), (10 * number, index, 200), np.uint8))
     return folder
+
+
+def no_arrays() -> bytes:
+    """An .npz whose x and y are bytes without a header."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in ("x.npy", "y.npy"):
+            archive.writestr(name, b"0123")
+    return packed.getvalue()
+
+
+def unclosed_header() -> bytes:
+    """An .npz whose x.npy says its shape in Python that never ends: numpy lets the tokenizer's error out."""
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, ".ljust(117) + b"\n"
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    return packed.getvalue()
 
 
 def npz(path: Path, **arrays: Any) -> Path:
@@ -168,6 +188,8 @@ def test_an_empty_class_folder_is_named(tmp_path: Path) -> None:
         ("missing.npz", None, FileMissingError),
         ("broken.npz", b"PK\x03\x04 and no more", BadDataError),
         ("empty.npz", b"", BadDataError),
+        ("unclosed.npz", unclosed_header(), BadDataError),
+        ("bytes.npz", no_arrays(), BadDataError),
         ("broken.csv", b"\xff\xfe\x00label", BadDataError),
         ("picture.png", b"x", BadDataError),
     ],

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compiler.candidate import Builder, Candidate, SourceModel
+from compiler.candidate import Builder, Candidate
+from compiler.load import SourceModel
 from compiler.load.torch_module import from_module
 from compiler.plan import Pass, Plan
 from compiler.quantize.correct_bias import correct_bias
@@ -63,7 +64,29 @@ def test_channels_become_alike_and_the_function_stays() -> None:
     assert done.refused == ()
 
 
-def test_relu6_is_refused_with_the_reason_and_changes_nothing() -> None:
+def test_behind_a_relu6_only_channels_that_stay_well_below_6_are_scaled() -> None:
+    relu6 = Layer("clip", "Clip", "through", ("a",), ("b",), ceiling=6.0)
+    network = two_layers(relu6)
+    reached = np.array([2.0, 6.0, 6.0, 0.3])
+    done = equalize(network, {"b": reached})
+    factors = network.constants["first.b"] / done.constants["first.b"]
+    np.testing.assert_allclose(factors[1:3], 1)  # these do reach it
+    assert done.groups == 1
+    assert done.said == "2 of 4 channels never come near the clip of their ReLU6"
+    assert (reached / factors)[[0, 3]].max() <= 0.75 * 6 + 1e-6
+    assert factors[3] < 1 / 3  # from 0.3 up towards the others
+    np.testing.assert_allclose(network.constants["second.w"] * factors, done.constants["second.w"], rtol=1e-5)
+
+
+def test_channels_that_all_reach_6_are_left_alone() -> None:
+    network = two_layers(Layer("clip", "Clip", "through", ("a",), ("b",), ceiling=6.0))
+    done = equalize(network, {"b": np.array([6.0, 6.0, 5.9, 6.0])})
+    assert (done.groups, done.said) == (0, "")
+    for name, values in network.constants.items():
+        np.testing.assert_array_equal(done.constants[name], values)
+
+
+def test_a_clip_between_other_bounds_is_refused_with_the_reason_and_changes_nothing() -> None:
     wall = Layer("clip", "Clip", "wall", ("a",), ("b",), reason="it is not scale-invariant")
     network = two_layers(wall)
     done = equalize(network, {"a": np.array([1.0, 30, 1000, 0.3]), "b": np.array([1.0, 6, 6, 0.3])})

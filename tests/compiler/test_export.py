@@ -10,7 +10,9 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from compiler.candidate import Candidate, SourceModel, build_candidates, load_model
+from compiler.candidate import Builder, Candidate
+from compiler.load import SourceModel, load_model
+from compiler.search import Scope, planned
 from edge.errors import BadModelError
 from edge.runtimes import open_model, run_float
 from edge.target import load_target
@@ -22,7 +24,9 @@ BUILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from compiler.candidate import build_candidates, load_model
+from compiler.candidate import Builder
+from compiler.load import load_model
+from compiler.search import Scope, planned
 from edge.target import load_target
 
 def pictures():
@@ -31,11 +35,9 @@ def pictures():
         yield rng.standard_normal((1, 3, 16, 16), np.float32)
 
 model = load_model(str(Path("tiny.py").resolve()) + ":load")
-built, skipped = build_candidates(
-    model, calibration=pictures, target=load_target("x86-64"), progress=lambda step: None
-)
-assert not skipped, skipped
-for one in built:
+builder = Builder(model, pictures)
+for plan in planned(model, load_target("x86-64"), Scope(effort="quick")):
+    one = builder.build(plan)
     Path(one.variant.file).write_bytes(one.data)
 """
 
@@ -46,8 +48,9 @@ def pictures(count: int = 40) -> Iterator[NDArray[np.float32]]:
         yield rng.standard_normal((1, 3, 16, 16), np.float32)
 
 
-def quiet_progress(_step: str) -> None:
-    """Nobody watches a test."""
+def build_all(model: SourceModel, target: str = "x86-64") -> list[Candidate]:
+    builder = Builder(model, pictures)
+    return [builder.build(plan) for plan in planned(model, load_target(target), Scope(effort="quick"))]
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +89,7 @@ def elsewhere(other_process: tuple[Path, "subprocess.Popen[str]"], built: list[C
 
 @pytest.fixture(scope="module")
 def built(tiny: SourceModel, other_process: tuple[Path, "subprocess.Popen[str]"]) -> list[Candidate]:
-    target = load_target("x86-64")
-    candidates, skipped = build_candidates(tiny, calibration=pictures, target=target, progress=quiet_progress)
-    assert skipped == []
-    return candidates
+    return build_all(tiny)
 
 
 def test_a_torch_network_becomes_float_and_int8_in_both_formats(built: list[Candidate]) -> None:
@@ -142,8 +142,7 @@ def test_weights_are_int8_per_channel_and_activations_suit_the_processor(
         payload=built[2].data,
         reference=tiny.reference,
     )
-    target = load_target("raspberrypi4")
-    on_arm, _ = build_candidates(as_onnx, calibration=pictures, target=target, progress=quiet_progress)
+    on_arm = build_all(as_onnx, "raspberrypi4")
     assert [(one.runtime, one.dtype) for one in on_arm] == [(one.runtime, one.dtype) for one in built]
     assert kinds(on_arm[3].data) == ({onnx.TensorProto.INT8}, 8)
 
@@ -154,12 +153,9 @@ def test_a_tflite_source_stays_as_it_is_and_an_int8_one_is_packed_untouched(
     for number, dtypes in ((0, ["float32", "int8"]), (1, ["int8"])):
         path = tmp_path / built[number].variant.file
         path.write_bytes(built[number].data)
-        candidates, skipped = build_candidates(
-            load_model(str(path)), calibration=pictures, target=load_target("x86-64"), progress=quiet_progress
-        )
+        candidates = build_all(load_model(str(path)))
         assert [one.dtype for one in candidates] == dtypes
         assert candidates[0].data == built[number].data
-        assert skipped == []
 
 
 def test_a_network_that_computes_something_else_each_time_is_refused(tmp_path: Path) -> None:
@@ -172,9 +168,7 @@ def test_a_network_that_computes_something_else_each_time_is_refused(tmp_path: P
         "def load():\n    return Noisy(), torch.zeros(1, 3, 16, 16)\n"
     )
     with pytest.raises(BadModelError, match=r"changed the model|has no equivalent|cannot be written"):
-        build_candidates(
-            load_model(f"{path}:load"), calibration=pictures, target=load_target("x86-64"), progress=quiet_progress
-        )
+        build_all(load_model(f"{path}:load"))
 
 
 def test_an_operator_that_no_format_has_is_named(tmp_path: Path) -> None:
@@ -187,9 +181,7 @@ def test_an_operator_that_no_format_has_is_named(tmp_path: Path) -> None:
         "def load():\n    return Odd(), torch.zeros(1, 3, 16, 16)\n"
     )
     with pytest.raises(BadModelError, match="bessel_j0") as caught:
-        build_candidates(
-            load_model(f"{path}:load"), calibration=pictures, target=load_target("x86-64"), progress=quiet_progress
-        )
+        build_all(load_model(f"{path}:load"))
     assert "\n" not in caught.value.problem
 
 
@@ -210,6 +202,6 @@ def test_building_says_nothing_on_the_terminal(elsewhere: tuple[Path, str]) -> N
 
 
 def test_building_says_nothing_where_stdout_was_replaced(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    build_candidates(load_model(TINY), calibration=pictures, target=load_target("x86-64"), progress=quiet_progress)
+    build_all(load_model(TINY))
     heard = capfd.readouterr()
     assert (heard.out, heard.err) == ("", "")

@@ -30,6 +30,7 @@ DEMANDED = {
     "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare",
 }  # fmt: skip
 THROUGH_LITERT = (
+    "attention_3d_local_window_expanded",  # keys that heads share: broadcast, then transposed
     "basic_conv_with_padding",
     "convtranspose_pads",
     "convtranspose_3d",

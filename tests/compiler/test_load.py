@@ -6,9 +6,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hand_made import make_addition
 from onnx import TensorProto, helper, numpy_helper
 
 from compiler.load import load_model
+from compiler.load.tflite_file import tensor_spec
 from edge.errors import BadModelError, FileMissingError
 
 NETWORKS = Path(__file__).parent / "networks"
@@ -183,6 +185,8 @@ def test_onnx_inputs_that_we_cannot_compile_are_explained(tmp_path: Path) -> Non
         load_model(onnx_file(tmp_path / "two.onnx", shape=[1, 4], inputs=2))
     with pytest.raises(BadModelError, match="fixed batch of 8"):
         load_model(onnx_file(tmp_path / "batch.onnx", shape=[8, 4]))
+    with pytest.raises(BadModelError, match="fixed batch of 0"):
+        load_model(onnx_file(tmp_path / "empty.onnx", shape=[0, 4]))
 
 
 def test_an_unknown_operator_is_named_with_its_node(tmp_path: Path) -> None:
@@ -218,3 +222,19 @@ def test_weights_stored_in_8_bits_are_expanded() -> None:
     assert "5 weights" in model.note
     assert len(model.payload) > 2 * path.stat().st_size
     assert model.run(np.zeros(model.input_shape, np.float32)).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_zero_point_that_the_type_cannot_hold_is_refused() -> None:
+    detail = {"name": "y", "shape": [1, 4], "dtype": np.int8, "quantization": (0.1, 127)}
+    assert tensor_spec(detail).zero_point == 127
+    for scale, zero_point in ((0.1, 128), (0.1, -129), (0.0, 0), (-1.0, 0), (float("nan"), 0), (float("inf"), 0)):
+        with pytest.raises(BadModelError, match="the tensor y has the scale"):
+            tensor_spec(detail | {"quantization": (scale, zero_point)})
+
+
+def test_a_tflite_file_that_opens_but_does_not_run_is_refused(tmp_path: Path) -> None:
+    """Its operator takes a tensor that nothing fills: LiteRT notices only when it runs."""
+    path = tmp_path / "hollow.tflite"
+    path.write_bytes(make_addition(constant=False, outputs=[2]))
+    with pytest.raises(BadModelError, match=r"hollow\.tflite can be opened, but not run: Input tensor 1 lacks data"):
+        load_model(str(path))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.candidate import build_candidates
+from compiler.candidate import Builder
 from compiler.compare import compare
 from compiler.measure import (
     measure_again,
@@ -18,6 +18,7 @@ from compiler.measure import (
 )
 from compiler.opening import Request, open_subject
 from compiler.packing import Order
+from compiler.search import Scope, planned
 from compiler.split import split
 from compiler.subject import Subject
 from compiler.yardstick import Run, fit
@@ -46,6 +47,15 @@ def test_agreement_counts_decisions_right_or_wrong() -> None:
     assert [figure.value for figure in found.figures[2:]] == [0.5, 0.5]
 
 
+def test_a_regression_of_many_numbers_agrees_by_their_root_mean_square() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(0, 1, (20, 500)).astype(np.float32)
+    near = truth + rng.normal(0, 0.05, truth.shape).astype(np.float32)  # one of 500 is always off by more than 0.1
+    yardstick = fit("regress", "correlation", truth, truth)
+    assert yardstick.agreement(truth, near) == 1.0
+    assert yardstick.agreement(truth, truth + 0.2) == 0.0
+
+
 def test_candidates_are_measured_on_their_own_runtime_and_again_on_other_samples(subject: Subject) -> None:
     parts = split(subject.samples.digests)
     select, report = subject.part(parts.select), subject.part(parts.report)
@@ -53,12 +63,9 @@ def test_candidates_are_measured_on_their_own_runtime_and_again_on_other_samples
     yardstick = fit("classify", None, run.values, select.samples.truth)
     reference = score(run, select.samples, yardstick)
     assert reference.accuracy > 0.9
-    candidates, _ = build_candidates(
-        subject.model,
-        calibration=lambda: real_inputs(subject.part(parts.calibrate)),
-        target=load_target("x86-64"),
-        progress=lambda _: None,
-    )
+    builder = Builder(subject.model, lambda: real_inputs(subject.part(parts.calibrate)))
+    plans = planned(subject.model, load_target("x86-64"), Scope(effort="quick"))
+    candidates = [builder.build(plan) for plan in plans]
     steps: list[int] = []
     measured = measure_candidates(
         candidates,

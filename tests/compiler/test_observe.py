@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
+from hand_made import make_addition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.observe import Observation, Observer
 from compiler.observe.histogram import BINS, Histogram
 from compiler.observe.ranges import least_squares, minmax, moving_average, percentile, ranges_of
+from compiler.observe.tflite_model import run_tflite
 
 
 def seen(*samples: np.ndarray) -> Observation:
@@ -29,6 +31,14 @@ def test_minmax_is_exact_and_channels_are_counted_along_their_axis() -> None:
     flat = everything.reshape(-1, 3)
     np.testing.assert_allclose(found.channel_max, np.abs(flat).max(axis=0))
     np.testing.assert_allclose(found.channel_mean, flat.mean(axis=0), rtol=1e-5)
+
+
+def test_padding_of_minus_infinity_before_a_max_pool_leaves_the_ranges_finite() -> None:
+    found = seen(np.array([[1.0, -np.inf, 3.0]]), np.array([[2.0, -np.inf, np.nan]]))
+    assert minmax(found) == (0.0, 3.0)
+    for method in ("minmax", "percentile", "moving-average", "mse"):
+        assert np.isfinite(ranges_of({"x": found}, method)["x"]).all()  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.channel_max, [2, 0, 3])
 
 
 @settings(max_examples=50, deadline=None)
@@ -92,3 +102,21 @@ def test_a_lower_percentile_clips_more() -> None:
 def test_a_tensor_of_zeros_has_an_empty_range() -> None:
     for method in ("minmax", "percentile", "moving-average", "mse"):
         assert ranges_of({"x": seen(np.zeros((1, 4)))}, method)["x"] == (0, 0)  # type: ignore[arg-type]
+
+
+def test_the_padding_before_a_max_pool_is_no_activation() -> None:
+    for mark in (-np.inf, np.finfo(np.float32).min):
+        padded = np.pad(
+            np.linspace(0, 6, 30).reshape(1, 2, 5, 3), ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=mark
+        )
+        found = seen(padded, padded)
+        assert minmax(found) == (0, 6)
+        assert found.channel_max.max() == 6
+        assert 0 < percentile(found)[1] <= 6
+
+
+def test_an_output_that_is_a_constant_is_seen_though_no_operator_makes_it() -> None:
+    content = make_addition(constant=True, outputs=[2, 1])  # detectors give their anchors this way
+    (found,) = run_tflite(content, [np.zeros((1, 4), np.float32)])
+    assert found.keys() == {"x", "y", "other"}
+    assert found["other"].tolist() == found["y"].tolist() == [[1.0] * 4]

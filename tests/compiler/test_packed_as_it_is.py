@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.candidate import build
+from compiler.candidate import Builder
 from compiler.explain.bundle import Question, explain_bundle
 from compiler.load import load_model
 from compiler.packing import Order
@@ -38,7 +38,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     (folder / "net.py").write_text(CODE)
     source = load_model(f"{folder / 'net.py'}:load")
     x = np.random.default_rng(5).normal(0, 1, (160, 3, 6, 6)).astype(np.float32)
-    made = build(source, Plan("litert", "int8"), lambda: iter(x[:40, None]))
+    made = Builder(source, lambda: iter(x[:40, None])).build(Plan("litert", "int8"))
     (folder / "int8.tflite").write_bytes(made.data)
     np.savez(folder / "samples.npz", x=x, y=np.array([int(source.run(one[None]).argmax()) for one in x]))
     order = Order(target="raspberrypi4", output=folder / "int8-1.edge")

@@ -7,8 +7,13 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from numpy.typing import NDArray
 
-from compiler.candidate import Candidate, SourceModel, build_candidates, load_model
+from compiler.candidate import Builder, Candidate
+from compiler.load import SourceModel, load_model
+from compiler.load.torch_module import from_module
+from compiler.plan import Plan
+from compiler.quantize.error import sqnr_db
 from compiler.quantize.tflite_model import SIGNATURE, float_operators, modernize
+from compiler.search import Scope, planned
 from edge.runtimes import open_model, run_float
 from edge.target import load_target
 
@@ -37,10 +42,9 @@ def built(case: tuple[SourceModel, NDArray[np.float32], NDArray[np.int64]]) -> l
     def calibration() -> Iterator[NDArray[np.float32]]:
         return iter(x[:CALIBRATION])
 
-    target = load_target("raspberrypi4")
-    candidates, skipped = build_candidates(source, calibration=calibration, target=target, progress=lambda _step: None)
-    assert skipped == []
-    return candidates
+    builder = Builder(source, calibration)
+    plans = planned(source, load_target("raspberrypi4"), Scope(effort="quick"))
+    return [builder.build(plan) for plan in plans]
 
 
 def test_int8_decides_as_float_does_on_samples_it_never_saw(
@@ -73,3 +77,19 @@ def test_old_files_get_a_signature_new_operator_numbers_and_a_mean(
     assert numbers[0] == schema.BuiltinOperator.CONV_2D  # 0, which is ADD, in a file from 2020
     assert schema.BuiltinOperator.MEAN in numbers
     assert schema.BuiltinOperator.AVERAGE_POOL_2D not in numbers
+
+
+def test_a_padded_max_pool_does_not_widen_the_range_to_infinity() -> None:
+    import torch
+
+    torch.manual_seed(3)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.MaxPool2d(3, 2, 1), torch.nn.Conv2d(8, 4, 3)
+    )
+    model = from_module(net.eval(), (1, 3, 16, 16), name="padded", sha256="0" * 64)
+    samples = [np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).astype(np.float32) for i in range(8)]
+    made = Builder(model, lambda: iter(samples)).build(Plan("litert", "int8"))
+    session = open_model(made.data, made.variant)
+    found = [(model.run(x), run_float(session, x)) for x in samples]
+    session.close()
+    assert sqnr_db(found) > 25

@@ -1,6 +1,7 @@
 """The search: what helps is kept, what was built is not built again, and mixed precision saves what int8 breaks."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,11 +10,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from compiler.budget import Budget
 from compiler.cache import Cache
+from compiler.measure import Measured
 from compiler.opening import Request
 from compiler.packing import Order
 from compiler.pipeline import compile_model
 from compiler.result import Compiled
-from compiler.search import Scope
+from compiler.search import Scope, Shelf, _refine
 from edge import console
 
 CLASSES, HARMLESS = 4, 8
@@ -87,6 +89,20 @@ def test_where_int8_loses_too_much_the_costliest_layers_stay_float(normal: tuple
     assert 1 <= len(mixed.candidate.plan.keep_float) <= 5
 
 
+def test_where_int8_loses_too_much_its_rounding_is_learned_first(
+    fragile: tuple[Path, Path], normal: tuple[Compiled, Cache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    add = Shelf.add
+    monkeypatch.setattr(Shelf, "add", lambda shelf, plan: (asked.append(plan), add(shelf, plan))[1])
+    compile_it(fragile, tmp_path, Scope("normal", cache=normal[1]), budget=Budget(0.02, asked=True))
+    on_litert = [plan for plan in asked if plan.runtime == "litert"]
+    learning = next(at for at, plan in enumerate(on_litert) if "learn-rounding" in plan.passes)
+    mixed = next(at for at, plan in enumerate(on_litert) if plan.precision == "mixed")
+    assert learning < mixed
+    assert all("learn-rounding" not in plan.passes for plan in on_litert[mixed:])
+
+
 def test_quick_tries_no_mixed_precision(fragile: tuple[Path, Path], tmp_path: Path) -> None:
     compiled = compile_it(fragile, tmp_path, Scope("quick"))
     assert {one.candidate.dtype for one in compiled.measured} == {"float32", "int8"}
@@ -100,6 +116,14 @@ def test_what_was_built_is_taken_from_the_cache_and_gives_the_same_bundle(
     monkeypatch.setattr("compiler.candidate.Builder.build", lambda *_: pytest.fail("it was built again"))
     second = compile_it(fragile, tmp_path, Scope("normal", cache=cache), budget=Budget(0.02, asked=True))
     assert second.bundle.read_bytes() == first.bundle.read_bytes()
+
+
+def test_where_int8_is_good_enough_no_time_is_spent_on_learning(normal: tuple[Compiled, Cache]) -> None:
+    def refuse(*_: object) -> tuple[Measured, ...]:
+        pytest.fail("something was built or measured")
+
+    nothing: Any = None
+    assert _refine(nothing, normal[0].measured, refuse, lambda one: one.candidate.dtype == "int8") == []
 
 
 def test_no_two_candidates_are_the_same_file(normal: tuple[Compiled, Cache]) -> None:

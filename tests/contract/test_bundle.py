@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from edge import archive
 from edge.bundle import LIMITS, Bundle, describe, open_bundle
 from edge.errors import BadBundleError, FileMissingError
-from edge.manifest import Manifest
+from edge.manifest import Head, Manifest
 
 MakeBundle = Callable[..., Path]
 
@@ -300,6 +300,7 @@ def test_any_json_as_manifest_ends_in_one_known_error(
 
 def test_a_manifest_of_a_release_that_knew_only_classifiers_still_opens(make_bundle: MakeBundle) -> None:
     new = json.loads(msgspec.json.encode(open_bundle(make_bundle()).manifest))
+    assert "head" not in new  # so that a release that knows no detectors still opens what is none
     for field in ("task", "score_edges"):
         del new[field]
     for field in ("upper95", "verdict"):
@@ -314,6 +315,15 @@ def test_a_manifest_of_a_release_that_knew_only_classifiers_still_opens(make_bun
         ({"score_edges": (0.5,)}, "1 score edges, 0 belong to the task classify"),
         ({"task": "anomaly", "labels": ()}, "0 score edges, 17 belong to the task anomaly"),
         ({"task": "anomaly", "labels": (), "score_edges": (1.0,) * 17}, "do not ascend"),
+        (
+            {"task": "detect", "score_edges": tuple(map(float, range(17)))},
+            "head and the task detect do not go together",
+        ),
+        ({"head": Head(format="yolo")}, "head and the task classify do not go together"),
+        (
+            {"task": "detect", "head": Head(format="yolo"), "score_edges": tuple(map(float, range(17)))},
+            r"is not yolo of 2 labels",
+        ),
         ({"task": "regress", "score_edges": tuple(map(float, range(17)))}, "labels, which the task regress has not"),
         ({"task": "regress", "labels": (), "score_edges": tuple(map(float, range(17)))}, "counts 2 labels, not 0"),
     ],

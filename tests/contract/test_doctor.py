@@ -19,6 +19,7 @@ def test_it_examines_this_machine_and_prints_one_object() -> None:
         "python",
         "runtime",
         "extra",
+        "environment",
         "broker",
         "sound",
         "clock",
@@ -30,6 +31,7 @@ def test_it_examines_this_machine_and_prints_one_object() -> None:
         "onnxruntime",
         "tflite-runtime",
         "ethos-u",
+        "rknn",
     }
     assert all(f["do"] for f in report["findings"] if f["state"] == "broken")
 
@@ -40,10 +42,11 @@ def test_a_runtime_that_is_missing_is_a_note_and_one_that_fails_is_broken(monkey
         "onnxruntime": "onnxruntime is not installed",
         "tflite-runtime": "its process ended with -11: ",
         "ethos-u": "the Ethos-U delegate is not installed",
+        "rknn": "rknnlite is not installed",
     }
     monkeypatch.setattr(doctor, "probe", answers.__getitem__)
     found = {f.name: f for f in doctor.runtimes()}
-    assert [found[name].state for name in answers] == ["ok", "note", "broken", "note"]
+    assert [found[name].state for name in answers] == ["ok", "note", "broken", "note", "note"]
     assert "numpy<2" in found["tflite-runtime"].do
 
 

@@ -8,6 +8,9 @@ from compiler.importer.node import Node
 from compiler.importer.refusal import RefusedError
 from compiler.importer.table import operator
 
+MOST_COPIES = 32
+"""As many heads as a small network has."""
+
 
 @operator("Reshape", constant=(1,))
 def reshape(node: Node) -> Tensor:
@@ -53,9 +56,18 @@ def transpose(node: Node) -> Tensor:
 
 @operator("Expand", since=8, constant=(1,))
 def expand(node: Node) -> Tensor:
-    """Broadcast, also to sizes that are smaller than the input's."""
+    """Broadcast, also to sizes that are smaller than the input's.
+
+    Of a matrix that is repeated a few times, as keys shared by the heads of attention are, copies are joined instead:
+    the converter drops a transpose behind a broadcast (litert-torch 0.10), and the values are wrong without a word.
+    """
     x = node.tensor(0)
-    return torch.broadcast_to(x, np.broadcast_shapes(tuple(x.shape), tuple(node.integers_at(1) or ())))
+    sizes = np.broadcast_shapes(tuple(x.shape), tuple(node.integers_at(1) or ()))
+    x = x.reshape([1] * (len(sizes) - x.dim()) + list(x.shape))
+    grown = [axis for axis, size in enumerate(sizes) if x.shape[axis] != size]
+    if len(grown) == 1 and sizes[grown[0]] <= MOST_COPIES and sum(size > 1 for size in x.shape) > 1:
+        return torch.cat([x] * sizes[grown[0]], grown[0])
+    return torch.broadcast_to(x, sizes)
 
 
 @operator("Tile", since=6, constant=(1,))

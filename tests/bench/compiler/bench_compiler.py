@@ -1,9 +1,10 @@
 """`python tests/bench/compiler/bench_compiler.py docs/benchmarks [CASE ...]`: our compiler against its peers.
 
 Case by case: prepare, our search, every peer in both settings, one judge for all files. Each is a cell, a process of
-its own with a limit of five minutes; what a cell gave is kept in `.cache/bench-compiler`, so that a run which was
-stopped goes on. `--page` only writes the page from what is there,
-`--no-effort` leaves the timing of the whole command out. Delete a cell's .json to run it again.
+its own with a limit of five minutes of CPU; what a cell gave is kept in `.cache/bench-compiler`, so that a run which
+was stopped goes on. The page shows the models of this run, and of the others what compiler.json knows of them, each
+with its day and its tools. `--page` only writes the page from what is there, `--no-effort` leaves the timing of the
+whole command out. Delete a cell's .json to run it again.
 """
 
 import os
@@ -16,8 +17,8 @@ from cases import CASES, ROOT, Case
 from cells import Cell, keep, remembered, run
 from effort import measure_effort
 from peers import PEERS, SETTINGS, CannotInstallError, Peer, environment
-from results import collect
-from write_page import write
+from results import collect, note_run
+from write_page import write, written_before
 
 HERE = Path(__file__).parent
 FOLDER = ROOT / ".cache" / "bench-compiler"
@@ -85,7 +86,9 @@ def bench(name: str, case: Case) -> None:
             peer_cell(name, peer, setting)
     if stale(folder):
         (folder / "judge.cell.json").unlink(missing_ok=True)
-    own(name, "judge", str(folder), case.task)
+        (folder / "ran.json").unlink(missing_ok=True)
+    if own(name, "judge", str(folder), case.task).state == "done" and not (folder / "ran.json").exists():
+        note_run(folder / "ran.json")
 
 
 def stale(folder: Path) -> bool:
@@ -102,9 +105,9 @@ def main(words: list[str]) -> None:
     if "--page" not in rest:
         for name in wanted:
             bench(name, CASES[name])
-        if "--no-effort" not in rest:
-            measure_effort(FOLDER)
-    write(collect(FOLDER), Path(docs))
+        if "--no-effort" not in rest and measure_effort(FOLDER):
+            note_run(FOLDER / "efforts.ran.json", peers=False)
+    write(collect(FOLDER, written_before(Path(docs))), Path(docs))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,10 @@ class Case:
     """Network and samples in words."""
     task: TaskName = "classify"
     metric: str | None = None
+    """Of the search; None: the task's own."""
     cnn: bool = True
+    truth_known: bool = True
+    """No: what the float model decides is the truth, so that the judge speaks of agreement, never of accuracy."""
 
 
 def _npz(path: Path) -> Arrays:
@@ -83,6 +86,15 @@ def _faces() -> Arrays:
 
 def _street() -> Arrays:
     return _pictures(_photographs(), 352, 352, rgb=False).transpose(0, 3, 1, 2) / 255, None
+
+
+def _things() -> Arrays:
+    """Photographs for a classifier of a thousand things, R, G, B, normalised."""
+    sys.path.insert(0, str(ZOO.parent))
+    from efficientnet_lite import DEVIATION, MEAN, SIDE
+
+    x = _pictures(_photographs(), SIDE, SIDE, rgb=True)
+    return ((x - MEAN) / DEVIATION).transpose(0, 3, 1, 2), None
 
 
 def _machine_sound() -> Arrays:
@@ -147,6 +159,13 @@ CASES: dict[str, Case] = {
         "ResNet-20, CIFAR-10 test pictures from JPEG copies",
     ),
     "mobilenet_v2": _own("mobilenet_v2", "MobileNetV2 0.5 at 96 px, trained here on photographs of traffic lights"),
+    "efficientnet_lite0": Case(
+        f"{ZOO}:efficientnet_lite0",
+        _things,
+        "EfficientNet-Lite0 at 224 px with its published weights, photographs of coco_sample: SQNR and agreement with "
+        "the float model only, for these photographs have no labels of its thousand classes",
+        truth_known=False,
+    ),
     "ultraface": Case(
         str(MODELS / "ultraface_RFB_320.onnx"),
         _faces,

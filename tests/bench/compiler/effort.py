@@ -17,11 +17,14 @@ RUNS = (
 """As the command is called, and with OMP_NUM_THREADS=1: on a busy machine threads that wait for each other spin."""
 
 
-def measure_effort(folder: Path) -> None:
-    """Run each once, with a cache folder of the bench's own; "again" finds what the run before it kept."""
-    home = folder / CASE
+def measure_effort(folder: Path) -> bool:
+    """Run each once, with a cache folder of the bench's own; "again" finds what the run before it kept.
+
+    Returns: whether anything was left to run.
+    """
+    home, measured = folder / CASE, False
     if not (home / "samples.npz").exists():
-        return
+        return False
     for name in RUNS:
         path = home / f"effort-{name.replace(' ', '-')}.cell.json"
         if remembered(path) is not None:
@@ -34,6 +37,8 @@ def measure_effort(folder: Path) -> None:
         variables |= {"OMP_NUM_THREADS": "1"} if ONE in name else {}
         print(f"{CASE}: effort {name}", file=sys.stderr, flush=True)
         keep(path, run(words, path.with_suffix(".log"), variables))
+        measured = True
+    return measured
 
 
 def efforts(folder: Path) -> dict[str, Cell]:

@@ -12,6 +12,10 @@ RESAMPLES = 1_000
 BETTER_DB = 0.5
 COLLAPSE = {"accuracy": 0.01, "auc": 0.01, "correlation": 0.01}
 """More lost than this: a point, .01 of the AUC, or a correlation below .99."""
+CLASSES = {"accuracy", "agreement"}
+"""Metrics that count right decisions; of an agreement, right is what the float model decides."""
+LEAST_CORRELATION = 0.99
+"""Of an agreement, instead: on some dozen samples one decision is more than a point."""
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,10 +28,14 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     agreement: float
     size_bytes: int
     seconds_p50: float
+    correlation: float | None = None
+    """Of the outputs with the float model's; None: they are constant, or nobody asked."""
 
     @property
     def collapsed(self) -> bool:
         """Lost more than any user would take."""
+        if self.metric == "agreement":
+            return self.correlation is None or self.correlation < LEAST_CORRELATION
         return self.drop > COLLAPSE[self.metric] + 1e-12
 
 
@@ -61,7 +69,7 @@ def scores_of(metric: str, outputs: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def value_of(metric: str, scores: np.ndarray, truth: np.ndarray) -> float:
     """The metric; of a correlation, `truth` is what the float model says."""
-    if metric == "accuracy":
+    if metric in CLASSES:
         return float((scores.argmax(1) == truth).mean())
     if metric == "auc":
         return area(scores.astype(np.float64), truth)
@@ -71,7 +79,7 @@ def value_of(metric: str, scores: np.ndarray, truth: np.ndarray) -> float:
 
 def agreement(metric: str, scores: np.ndarray, reference: np.ndarray) -> float:
     """Share of equal decisions; without classes, of samples whose outputs correlate above .99."""
-    if metric == "accuracy":
+    if metric in CLASSES:
         return float((scores.argmax(1) == reference.argmax(1)).mean())
     if metric == "auc":
         threshold = np.median(reference)
@@ -83,7 +91,7 @@ def agreement(metric: str, scores: np.ndarray, reference: np.ndarray) -> float:
 def compare(metric: str, ours: np.ndarray, theirs: np.ndarray, truth: np.ndarray, gain_db: float) -> Paired:
     """Test two files on the same samples."""
     gain = value_of(metric, ours, truth) - value_of(metric, theirs, truth)
-    p = mcnemar(ours, theirs, truth) if metric == "accuracy" else bootstrap(metric, ours, theirs, truth)
+    p = mcnemar(ours, theirs, truth) if metric in CLASSES else bootstrap(metric, ours, theirs, truth)
     return Paired(p=p, gain=gain, gain_db=gain_db)
 
 

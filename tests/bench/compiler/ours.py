@@ -12,8 +12,8 @@ from cases import CASES
 from prepare import open_case, silent
 
 from compiler.budget import Budget
-from compiler.choose import choose, sqnr_of
-from compiler.measure import Measured, Predictor, real_inputs, run_reference, score
+from compiler.choose import choose, objection, sqnr_of
+from compiler.measure import Measured, Predictor, is_this_kind, measuring, real_inputs, run_reference, score
 from compiler.search import Found, Scope, search
 from compiler.split import split
 from compiler.subject import Subject
@@ -55,15 +55,15 @@ def find(subject: Subject, metric: str | None, target: Target) -> tuple[Found, i
     calibrate, select = subject.part(parts.calibrate), subject.part(parts.select)
     run = run_reference(select, lambda: None)
     yardstick = fit(subject.task, metric, run.values, select.samples.truth)
+    reference = score(run, select.samples, yardstick)
     found = search(
         select,
         calibration=lambda: real_inputs(calibrate.usual()),
         calibrated=calibrate.usual().samples.digests,
         target=target,
         scope=Scope("normal"),
-        reference=score(run, select.samples, yardstick),
-        yardstick=yardstick,
-        predict=predictor(target),
+        measure=measuring(select, reference=reference, yardstick=yardstick, predict=predictor(target), stage=silent),
+        fine=lambda one: not objection(one, target, Budget(), report_samples=len(parts.report)),
         stage=silent,
     )
     return found, len(parts.report)
@@ -112,7 +112,8 @@ def main(name: str, folder: Path) -> None:
         ]
         if integer:
             files[ending] = write(take(integer, target, report), folder, "ours")
-    choice = choose(found.measured, target, Budget(), report_samples=report)
+    here = is_this_kind(target.arch)
+    choice = choose(found.measured, target, Budget(), report_samples=report, here=here)
     ours = Ours(
         files=files,
         chosen=write(found.measured[choice.main], folder, "ours-chosen"),

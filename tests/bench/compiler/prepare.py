@@ -51,11 +51,12 @@ def open_case(case: Case, samples: Path) -> Subject:
 
 
 def write_samples(case: Case, path: Path) -> None:
-    """Write x and y; without labels y is what the float model says."""
+    """Write x and y; without labels y is what the float model says, or decides."""
     x, y = case.samples()
     if y is None:
         model = load_model(case.model)
         y = np.stack([model.run(one[None]).astype(np.float32).ravel() for one in x])
+        y = y.argmax(1) if case.task == "classify" else y
     np.savez(path, x=x, y=y)
 
 

@@ -1,6 +1,8 @@
-"""Gathers what the cells left into figures: one record a model, one row a file."""
+"""Gathers what the cells left into figures: one record a model, one row a file; and keeps those of earlier runs."""
 
+from datetime import UTC, datetime
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 
 import msgspec
@@ -13,6 +15,9 @@ from ours import Ours
 from peers import PEERS, SETTINGS
 from prepare import Prepared
 from turns import Machine, load, machine
+
+from compiler.cache import code_digest
+from compiler.metrics import correlation
 
 METRIC = {"classify": "accuracy", "anomaly": "auc", "regress": "correlation"}
 
@@ -38,10 +43,24 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.who in PEERS
 
 
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """When something was measured, and with what: figures of two runs stand on one page, but are not of one run."""
+
+    day: str
+    """UTC, as 2026-11-26."""
+    load: float
+    """Load average behind the last cell: how busy the machine was."""
+    code: str
+    """First digits of the digest of our own source."""
+    packages: dict[str, str] = {}
+    """Each tool to what its environment holds; empty where no peer took part."""
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model."""
 
     name: str
+    ran: Ran
     what: str
     cnn: bool
     metric: str
@@ -70,8 +89,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     missing: dict[str, str]
     """Models that were not run to the end, and why."""
     efforts: dict[str, Cell]
-    peers: dict[str, str]
-    """Peer to the packages of its environment."""
+    efforts_ran: Ran | None = None
 
 
 class Files:
@@ -122,7 +140,13 @@ class Files:
             agreement=agreement(self.metric, scores, reference),
             size_bytes=(self.folder / name).stat().st_size,
             seconds_p50=float(np.median(self.times[name])),
+            correlation=self._correlation(name),
         )
+
+    def _correlation(self, name: str) -> float | None:
+        found = self.outputs(name)
+        value = float("nan") if found is None else float(correlation(self.reference, found))
+        return value if isfinite(value) else None
 
     def ratio(self, one: str, other: str) -> float | None:
         """Median over the rounds of the ratio of times."""
@@ -131,23 +155,34 @@ class Files:
         return float(np.median(self.times[one] / self.times[other]))
 
 
-def collect(folder: Path) -> Results:
-    """Read everything."""
+def collect(folder: Path, before: Results | None) -> Results:
+    """Read everything; a model without cells of its own keeps what an earlier run found."""
+    kept = {} if before is None else {model.name: model for model in before.models}
     models, missing = [], {}
     for name in CASES:
         found = _model(name, folder / name)
-        if isinstance(found, str):
-            missing[name] = found
-        else:
+        if isinstance(found, Model):
             models.append(found)
-    return Results(
-        machine=machine(load()),
-        models=tuple(models),
-        missing=missing,
-        efforts=efforts(folder),
-        peers={peer.name: " ".join(peer.packages) for peer in PEERS.values()}
-        | {"ours": f"edgewright {version('edgewright')}"},
-    )
+        elif name in kept:
+            models.append(kept[name])
+        else:
+            missing[name] = found
+    timed, timed_ran = efforts(folder), _remembered_ran(folder / "efforts.ran.json")
+    if not timed and before is not None:
+        timed, timed_ran = before.efforts, before.efforts_ran
+    return Results(machine=machine(load()), models=tuple(models), missing=missing, efforts=timed, efforts_ran=timed_ran)
+
+
+def note_run(path: Path, *, peers: bool = True) -> None:
+    """Write down now, and with what."""
+    packages = {peer.name: " ".join(peer.packages) for peer in PEERS.values()} if peers else {}
+    packages["ours"] = f"edgewright {version('edgewright')}"
+    ran = Ran(day=f"{datetime.now(UTC):%Y-%m-%d}", load=load(), code=code_digest()[:12], packages=packages)
+    path.write_bytes(msgspec.json.encode(ran))
+
+
+def _remembered_ran(path: Path) -> Ran | None:
+    return msgspec.json.decode(path.read_bytes(), type=Ran) if path.exists() else None
 
 
 def _model(name: str, folder: Path) -> Model | str:
@@ -157,8 +192,11 @@ def _model(name: str, folder: Path) -> Model | str:
             return "not run"
         if cell.state != "done":
             return f"{step}: {cell.state}, {cell.reason}"
+    ran = _remembered_ran(folder / "ran.json")
+    if ran is None:
+        return "stopped before its end"
     case = CASES[name]
-    files = Files(folder, METRIC[case.task])
+    files = Files(folder, METRIC[case.task] if case.truth_known else "agreement")
     ours = msgspec.json.decode((folder / "ours.json").read_bytes(), type=Ours)
     if not ours.files:
         return "our search built no integer file"
@@ -169,6 +207,7 @@ def _model(name: str, folder: Path) -> Model | str:
     reference = scores_of(files.metric, files.reference, files.x)
     return Model(
         name=name,
+        ran=ran,
         what=case.what,
         cnn=case.cnn,
         metric=files.metric,

@@ -1,15 +1,21 @@
 # ruff: noqa: E501 - it holds the lines of a page
 """Writes compiler.json for programs, and compiler.md, a page that answers the acceptance lines in plain words."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import msgspec
 from answers import Duel, against_float_onnx, collapsed, duel, fastest_equal, judged, mean, paired
 from cells import LIMIT_S, Cell
-from results import Model, Results, Row
+from results import Model, Ran, Results, Row
 
 SIGNED = " The published file has no signature, so ai-edge-quantizer refuses it: it got the file as our loader modernises it."
-UNITS = {"accuracy": "accuracy", "auc": "AUC", "correlation": "correlation with float"}
+UNITS = {
+    "accuracy": "accuracy",
+    "agreement": "agreement with float",
+    "auc": "AUC",
+    "correlation": "correlation with float",
+}
 
 
 def write(results: Results, folder: Path) -> None:
@@ -19,17 +25,22 @@ def write(results: Results, folder: Path) -> None:
     (folder / "compiler.md").write_text(page(results), encoding="utf-8")
 
 
+def written_before(folder: Path) -> Results | None:
+    """What an earlier run left there."""
+    path = folder / "compiler.json"
+    return msgspec.json.decode(path.read_bytes(), type=Results) if path.exists() else None
+
+
 def page(results: Results) -> str:
     """The page."""
     machine = results.machine
-    versions = "; ".join(f"{name}: {packages}" for name, packages in results.peers.items())
     return f"""# Benchmarks: our compiler and its peers
 
 Written by `make bench-compiler` from `compiler.json` beside it; do not edit. Machine: {machine.processor}, {machine.cores} cores,
 {machine.memory_gib:g} GiB, load average {machine.load_after:g} when this page was written: it was shared, so only ratios of times taken in turns count.
 
 Every tool got the same float file (our own export of a torch network, else the file as published), the same calibrate part as float32
-arrays, and is judged on the same report part, which ours does not see before. A cell (model x tool x setting) has {LIMIT_S // 60} minutes. One program
+arrays, and is judged on the same report part, which ours does not see before. A cell (model x tool x setting) has {LIMIT_S // 60} minutes of CPU. One program
 judges all files: onnxruntime for .onnx, LiteRT for .tflite, one thread. Ours is what `edge compile --target x86-64 --effort normal`
 searches; in each format, the integer file that its rule takes there by the select part; where one of ours is compared, it is the one with
 the higher SQNR on the select part, marked with a star. The *best peer* has the highest metric of all tools and settings, and of equal ones
@@ -43,14 +54,12 @@ SQNR is that of the outputs, in dB. Where a .tflite file ends in a soft-max it i
 *p* is two-sided, ours (the format marked with a star) against that file: exact McNemar test for accuracy, paired bootstrap otherwise.
 *Time* is what a bundle of ours would run, divided by this file's time: below 1, ours is faster. *same* is the share of equal decisions
 (without classes: of samples whose outputs correlate above .99). A file in **bold** has collapsed: it lost more than a point, .01 of AUC,
-or its correlation is below .99.
+or its correlation is below .99; of a model that is judged by agreement, the correlation of its scores with float's.
 
-{"".join(_model(model) for model in results.models)}
-## What was not run
+{"".join(_model(model) for model in results.models)}{_missing(results)}
+## What it was run with
 
-{_missing(results)}
-
-Environments: {versions}.
+{_environments(results)}
 """
 
 
@@ -68,7 +77,7 @@ def _answers(results: Results) -> str:
         _line_cost(results.models),
         _line_latency(results.models),
         _line_float(results.models),
-        _line_effort(results.efforts),
+        _line_effort(results.efforts, results.efforts_ran),
     ]
     if alone:
         lines.append(f"No peer gave a file for {', '.join(alone)}: nothing is compared there.")
@@ -109,7 +118,12 @@ def _line_default(duels: list[Duel]) -> str:
 def _line_collapse(models: tuple[Model, ...]) -> str:
     ours, theirs, all_theirs = [], 0, 0
     for model in models:
-        ours += [f"{model.name} ({row.format})" for row in collapsed(model) if row.who == "ours"]
+        instead = (
+            ""
+            if model.ours.chosen.precision in {"int8", "mixed"}
+            else f", where a bundle holds {model.ours.chosen.precision}"
+        )
+        ours += [f"{model.name} ({row.format}{instead})" for row in collapsed(model) if row.who == "ours"]
         theirs += sum(row.is_peer for row in collapsed(model))
         all_theirs += sum(row.is_peer and row.judged is not None for row in model.rows)
     said = f"**Collapses.** Of the peers' {all_theirs} files, {theirs} lost more than a point, .01 of AUC or .01 of correlation; of ours"
@@ -158,14 +172,15 @@ def _line_float(models: tuple[Model, ...]) -> str:
     return f"**Against float32 onnxruntime**, over the CNNs that have an ONNX form: {found:.2f} (the aim is 0.6 or less): {each}."
 
 
-def _line_effort(found: dict[str, Cell]) -> str:
+def _line_effort(found: dict[str, Cell], ran: Ran | None) -> str:
     if not found:
         return "**Wall time of a MobileNetV2.** Not measured."
     parts = [f"{name} {_took(cell)}" for name, cell in found.items()]
     peak = max(cell.memory_mib for cell in found.values()) / 1024
+    when = f" Run on {ran.day}, load average {ran.load:g}." if ran is not None else ""
     return (
         f"**Wall time** of the whole `edge compile` of the MobileNetV2 on this shared machine: {', '.join(parts)}; "
-        f"peak memory {peak:.1f} GiB. The aims are 60 s for quick, 300 s for normal, 5 s again from the cache, 4 GiB. *On one thread* is\nwith OMP_NUM_THREADS=1, the others as the command is called."
+        f"peak memory {peak:.1f} GiB. The aims are 60 s for quick, 300 s for normal, 5 s again from the cache, 4 GiB. *On one thread* is\nwith OMP_NUM_THREADS=1, the others as the command is called.{when}"
     )
 
 
@@ -179,13 +194,13 @@ def _took(cell: Cell) -> str:
 
 def _model(model: Model) -> str:
     form = ".4f" if model.metric == "auc" else ".3f"
-    chosen = model.ours.chosen
+    chosen, ran = model.ours.chosen, model.ran
     signed = SIGNED if model.signed else ""
     rows = "\n".join(_row(model, row, form) for row in model.rows)
     return f"""### {model.name}
 
 {model.what}. Float {UNITS[model.metric]} {model.float_value:{form}} on {model.samples} samples; {model.calibrate} calibrate. Our search took {model.seconds:.0f} s;
-a bundle would hold {chosen.precision} on {chosen.runtime} (`{chosen.plan}`).{signed}
+a bundle would hold {chosen.precision} on {chosen.runtime} (`{chosen.plan}`).{signed} Run on {ran.day}, load average {ran.load:g}.
 
 | file | format | {UNITS[model.metric]} | SQNR | same | p | time | kB |
 | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -214,6 +229,14 @@ def _cell(text: str) -> str:
 
 
 def _missing(results: Results) -> str:
-    listed = [f"- {name}: {why}" for name, why in results.missing.items()]
-    listed.append("- EfficientNet-Lite0: not part of the bench yet.")
-    return "\n".join(listed)
+    listed = "\n".join(f"- {name}: {why}" for name, why in results.missing.items())
+    return f"\n## What was not run\n\n{listed}\n" if listed else ""
+
+
+def _environments(results: Results) -> str:
+    """One line for each set of tools, with the models that it served."""
+    by_packages: defaultdict[str, list[str]] = defaultdict(list)
+    for model in results.models:
+        packages = "; ".join(f"{name}: {listed}" for name, listed in model.ran.packages.items())
+        by_packages[f"{packages}; our source {model.ran.code}"].append(model.name)
+    return "\n".join(f"- {', '.join(names)}: {packages}." for packages, names in by_packages.items())

@@ -1,8 +1,8 @@
 """Trains the benchmark's own networks once: `python tests/bench/zoo/train.py [NAME ...]` into `.cache/zoo`.
 
 Each leaves NAME.pt (weights) and NAME.npz (held-out x, y, in the network's own shape). Nothing of it is committed.
-The functions `mobilenet_v2`, `keyword`, `imbalanced`, `gru`, `transformer` and `autoencoder` are what
-`edge compile tests/bench/zoo/train.py:NAME` takes.
+The functions `mobilenet_v2`, `keyword`, `imbalanced`, `gru`, `transformer`, `autoencoder` and `efficientnet_lite0`
+are what `edge compile tests/bench/zoo/train.py:NAME` takes.
 """
 
 import sys
@@ -17,6 +17,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 import data
+import efficientnet_lite
 import networks
 
 FOLDER = Path(__file__).parents[3] / ".cache" / "zoo"
@@ -153,6 +154,12 @@ def mobilenet_v2() -> tuple[nn.Module, torch.Tensor]:
 def autoencoder() -> tuple[nn.Module, torch.Tensor]:
     """Convolutional autoencoder over a pump's sensors."""
     return load("autoencoder")
+
+
+def efficientnet_lite0() -> tuple[nn.Module, torch.Tensor]:
+    """EfficientNet-Lite0 with its published weights; nothing to train."""
+    side = efficientnet_lite.SIDE
+    return efficientnet_lite.load_published(FOLDER), torch.zeros(1, 3, side, side)
 
 
 if __name__ == "__main__":

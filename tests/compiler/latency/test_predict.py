@@ -7,7 +7,7 @@ import pytest
 from latency_variants import make_tflite, variant
 from msgspec.structs import replace
 
-from compiler.latency import int8_pays, predict
+from compiler.latency import predict
 from compiler.latency.features import read_work
 from compiler.latency.fit import half_width
 from compiler.latency.predict import estimate_ms
@@ -171,30 +171,6 @@ def test_a_file_that_branches_is_not_guessed_at(large: bytes) -> None:
 def latency(ms: float, **other: Any) -> Latency:
     fields = {"core": "cortex-a76", "runtime": "onnxruntime", "kind": "predicted", "source": "a table"}
     return Latency(**{**fields, **other}, ms=ms, low=ms * 0.8, high=ms * 1.25)
-
-
-def test_int8_that_is_not_faster_is_refused_with_its_figures() -> None:
-    payoff = int8_pays(latency(33.08), latency(27.41))
-    assert payoff.pays is False
-    assert "0.83x" in payoff.sentence
-    assert "33.1 ms" in payoff.sentence
-    assert "27.4 ms" in payoff.sentence
-    assert "overlap" in payoff.sentence
-
-
-def test_int8_that_is_faster_pays_and_an_unknown_is_no_answer() -> None:
-    assert int8_pays(latency(10), latency(27)).pays is True
-    assert int8_pays(None, latency(27)).pays is None
-    assert "no figure for float32" in int8_pays(latency(10), None).sentence
-
-
-def test_a_published_board_where_int8_loses_is_told_so() -> None:
-    """Rockchip's RK3588 with ncnn: ResNet18 in 8 bits takes 1.8 times as long as in half precision."""
-    from compiler.latency.tables import load_tables
-
-    table = next(t for t in load_tables() if t.target == "rk3588")
-    times = {run.dtype: run.ms["resnet18"] for run in table.run if run.threads == 4}
-    assert int8_pays(latency(times["int8"]), latency(times["float16"])).pays is False
 
 
 def test_the_printed_interval_is_the_spread(large: bytes) -> None:

@@ -1,17 +1,24 @@
 """RK3588: the toolkit's own words are read, its failures found though it returns 0, and its environment is its own."""
 
+import platform
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from compiler.placement import rknn, rknn_environment
+from compiler import own_environment
+from compiler.own_environment import check_machine, make_environment
+from compiler.packing import Order
+from compiler.pipeline import Request, compile_model
+from compiler.placement import rknn
 from compiler.placement.ledger import unexplained
 from compiler.placement.rknn import compile_for_rknn, lower_opset
-from compiler.placement.rknn_environment import environment_folder, is_made, make_environment
 from compiler.placement.rknn_report import find_failure, read_layers
+from edge import console
+from edge.environments import RKNN, TF2ONNX, Environment
 from edge.errors import BadModelError, MissingExtraError, TargetUnsupportedError
 from edge.target import load_target
 
@@ -65,12 +72,26 @@ def test_the_toolkit_is_asked_only_for_its_own_target(colour_model: Path) -> Non
         compiled(colour_model.read_bytes(), "ethos-u55-128")
 
 
+def test_float_layers_are_as_planned_where_no_integers_were_asked_for() -> None:
+    assert [row.name for row in unexplained(read_layers(TABLE, "rk3588", quantized=False))] == ["s"]
+
+
 def test_a_python_without_wheels_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(rknn_environment, "PYTHONS", ((2, 0),))
     with pytest.raises(MissingExtraError, match=r"rknn-toolkit2==2\.5\.0 has no wheels for Python 3") as caught:
-        make_environment(lambda _: None)
-    assert "Python 3.10 to 3.12" in caught.value.remedy
+        make_environment(replace(RKNN, pythons=((2, 0),)), lambda _: None)
+    assert "Python 2.0 to 2.0" in caught.value.remedy
+
+
+def test_another_machine_is_told_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(MissingExtraError, match="runs on Linux on x86_64; this is linux on aarch64") as caught:
+        check_machine(RKNN)
+    assert "compile on such a machine" in caught.value.remedy
+    request = Request(model="no.py:load", data=Path("no"), order=Order(target="rk3588"))
+    with pytest.raises(MissingExtraError, match="this is linux on aarch64"):
+        compile_model(request, stage=console.progress, warn=lambda _: None)
 
 
 def test_without_a_way_to_the_packages_pip_is_quoted_and_nothing_counts_as_made(
@@ -79,41 +100,41 @@ def test_without_a_way_to_the_packages_pip_is_quoted_and_nothing_counts_as_made(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
-    monkeypatch.setattr(rknn_environment, "find_python", lambda: sys.executable)
-    monkeypatch.setattr(rknn_environment, "PINS", ("edgewright-has-no-such-package==1",))
+    wanted = on_this_python(pins=("edgewright-has-no-such-package==1",))
     told: list[str] = []
     with pytest.raises(MissingExtraError, match="cannot be installed: ERROR: Could not find a version"):
-        make_environment(told.append)
+        make_environment(wanted, told.append)
     assert str(tmp_path) in told[0]
-    assert not is_made()
+    assert not wanted.is_made
 
 
 def test_a_base_python_that_makes_no_environment_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(rknn_environment, "find_python", lambda: "/bin/false")
+    monkeypatch.setattr(own_environment, "find_python", lambda _: "/bin/false")
     with pytest.raises(MissingExtraError, match="cannot be installed: it said nothing"):
-        make_environment(lambda _: None)
+        make_environment(on_this_python(), lambda _: None)
 
 
 def test_an_environment_without_the_toolkit_is_found_out(monkeypatch: pytest.MonkeyPatch, colour_model: Path) -> None:
-    monkeypatch.setattr(rknn, "make_environment", lambda _progress: Path(sys.executable))
+    monkeypatch.setattr(rknn, "make_environment", lambda _wanted, _progress: Path(sys.executable))
     with pytest.raises(BadModelError, match="cannot compile this model: ModuleNotFoundError: No module named 'rknn'"):
         compiled(colour_model.read_bytes())
 
 
-needs_the_toolkit = pytest.mark.skipif(not is_made(), reason=f"no rknn-toolkit2 in {environment_folder().name}: 3 GB")
+needs_the_toolkit = pytest.mark.skipif(not RKNN.is_made, reason=f"no {RKNN.tool} in the user's cache: {RKNN.size}")
 
 
 @needs_the_toolkit
 def test_the_real_toolkit_compiles_twice_to_the_same_bytes_and_simulates(colour_model: Path) -> None:
-    first, second = compiled(colour_model.read_bytes()), compiled(colour_model.read_bytes())
-    assert first.content[:4] == b"RKNN"
-    assert first.content == second.content
-    assert {row.dtype for row in first.ledger.rows} >= {"int8"}
-    assert 0 < first.ledger.npu_share < 1
-    assert first.outputs.shape == (6, 3)
-    exact = np.stack([float_outputs(colour_model, x) for x in pictures(6)])
-    assert (first.outputs.argmax(axis=1) == exact.argmax(axis=1)).all()
+    with compiled(colour_model.read_bytes()) as first, compiled(colour_model.read_bytes()) as second:
+        assert first.content[:4] == b"RKNN"
+        assert first.content == second.content
+        assert {row.dtype for row in first.ledger.rows} >= {"int8"}
+        assert 0 < first.ledger.npu_share < 1
+        for x in pictures(6):
+            assert first.run(x, 3).argmax() == float_outputs(colour_model, x).argmax()
+    with pytest.raises(ValueError, match="the simulator is closed"):
+        first.run(pictures(1)[0], 3)
 
 
 @needs_the_toolkit
@@ -133,10 +154,12 @@ def pictures(count: int) -> list[np.ndarray]:
     return [rng.random((1, 3, 8, 8), np.float32) for _ in range(count)]
 
 
-def compiled(content: bytes, target: str = "rk3588") -> rknn.RknnResult:
-    return compile_for_rknn(
-        content, load_target(target), calibration=pictures(12), samples=pictures(6), progress=lambda _: None
-    )
+def compiled(content: bytes, target: str = "rk3588") -> rknn.Simulator:
+    return compile_for_rknn(content, load_target(target), calibration=pictures(12), progress=lambda _: None)
+
+
+def on_this_python(pins: tuple[str, ...] = ()) -> Environment:
+    return replace(TF2ONNX, pythons=(sys.version_info[:2],), machines=(platform.machine(),), pins=pins)
 
 
 def float_outputs(path: Path, x: np.ndarray) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Detectors: what their boxes are held against, and how boxes are compared."""
