@@ -17,11 +17,24 @@ from typing import Any
 
 from endurance_page import write_page
 from meter import Meter
-from rig import STEPS, VERSIONS, WAIT_S, Device, Fleet, StuckError, make_bundle, remark, remember, remembered, until
-from rig import running_fleet as a_fleet
+from rig import (
+    STEPS,
+    VERSIONS,
+    WAIT_S,
+    Device,
+    Fleet,
+    StuckError,
+    make_bundle,
+    remark,
+    remember,
+    remembered,
+    running_fleet,
+    until,
+)
 
 from edge_agent.update.journal import RESTING
 from edge_agent.update.refusal import code_of
+from fleet.config import FleetFolder
 from fleet.settings import load
 
 WAYS = ("http", "mqtt", "stick", "difference")
@@ -46,7 +59,7 @@ class Rig:
         for version in VERSIONS:
             words = ["--model", "colours", "--version", str(version), "--dir", str(fleet.dir)]
             fleet.edge("fleet", "export", str(stick), *words)
-        settings = load_settings(fleet)
+        settings = load(FleetFolder(fleet.dir))
         self.meters: dict[str, tuple[Meter, Meter]] = {}
         self.devices: dict[str, Device] = {}
         for way in WAYS:
@@ -151,13 +164,6 @@ class Rig:
             return False
 
 
-def load_settings(fleet: Fleet) -> Any:
-    """Ports of the running service."""
-    from fleet.config import FleetFolder
-
-    return load(FleetFolder(fleet.dir))
-
-
 def due(way: str, done: list[dict[str, Any]]) -> list[str]:
     """What one way still owes, in a fair order: steps, and "" for a random moment."""
     mine = [line for line in done if line["way"] == way]
@@ -177,7 +183,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="*", default=list(WAYS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edge-kills-") as top, ExitStack() as stack:
-        rig = Rig(stack.enter_context(a_fleet(Path(top))), stack)
+        rig = Rig(stack.enter_context(running_fleet(Path(top))), stack)
         until_s = time.monotonic() + 60 * options.minutes
         while time.monotonic() < until_s and any(due(way, remembered("kills")) for way in options.ways):
             for way in options.ways:
