@@ -7,7 +7,7 @@ numbers are nobody else's; only the count of starts must go on, and is one small
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from edge.errors import DiskFullError
@@ -28,15 +28,15 @@ def open_outbox(
     """Open it; also returns how often this device has started its uplink, this time included."""
     memory, folder = state_dir / "run", state_dir / "outbox"
     memory.mkdir(parents=True, exist_ok=True)
-    own, starts = (_on_disk(state_dir / ON_DISK, most_rows, now_s) if keeping == "disk" else None), 0
-    spills = keeping == "spill" or (keeping == "disk" and own is None)
+    own = _on_disk(state_dir / ON_DISK, most_rows, now_s) if keeping == "disk" else None
     if own is not None:
         starts = own.starts
+        _move_over(memory / ON_DISK, folder, most_rows)
     else:
-        if keeping != "disk":
-            starts = _move_over(state_dir / ON_DISK, folder, most_rows)
+        starts = 0 if keeping == "disk" else _move_over(state_dir / ON_DISK, folder, most_rows)
         own = Outbox(memory / ON_DISK, most_rows=most_rows, now_s=now_s, most_bytes=MEMORY_BYTES)
-    outboxes = Outboxes(own, memory=memory, folder=folder, spills=spills, most_rows=most_rows)
+        keeping = "memory" if keeping == "memory" else "spill"
+    outboxes = Outboxes(own, memory=memory, folder=folder, spills=keeping == "spill", most_rows=most_rows)
     return outboxes, count_start(RealDisk(), state_dir / "starts", at_least=starts)
 
 
@@ -51,15 +51,15 @@ def _on_disk(file: Path, most_rows: int, now_s: Callable[[], float]) -> Outbox |
 
 
 def _move_over(file: Path, folder: Path, most_rows: int) -> int:
-    """Take the rows along that were kept with `disk`; returns its count of starts."""
-    if not file.exists():
+    """Take the rows along that were kept elsewhere, if there is room; returns the count of starts of that outbox."""
+    old = _on_disk(file, most_rows, time.monotonic) if file.exists() else None
+    if old is None:
         return 0
-    old = Outbox(file, most_rows=most_rows)
-    if old.waiting:
-        backlog.append(RealDisk(), folder / f"{old.id}{backlog.SUFFIX}", old.after(0))
-    old.close()
-    for part in file.parent.glob(f"{file.name}*"):
-        part.unlink()
+    with closing(old), suppress(DiskFullError):
+        if old.waiting:
+            backlog.append(RealDisk(), folder / f"{old.id}{backlog.SUFFIX}", old.after(0))
+        for part in file.parent.glob(f"{file.name}*"):
+            part.unlink()
     return old.starts
 
 
