@@ -69,6 +69,7 @@ bench-endurance: $(VENV)/.dev
 	$(BIN)/python tests/bench/endurance/replays.py
 	$(BIN)/python tests/bench/endurance/kills.py
 	$(BIN)/python tests/bench/endurance/full_disk.py
+	$(BIN)/python tests/bench/endurance/store_memory.py
 	$(BIN)/python tests/bench/endurance/soak.py
 
 # a quarter of an hour on an idle core; goes on where it was stopped
