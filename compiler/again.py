@@ -84,6 +84,7 @@ def fingerprint(request: Request, calibration: Path | None) -> Iterator[object]:
     for path in (*beside, request.input_file, request.labels_file, calibration):
         yield None if path is None else [digest for _, digest in contents(path)]
     yield list(contents(request.data))
+    yield [str(pair) for pair in request.states]
     yield from (
         request.label_column,
         request.task,

@@ -110,15 +110,16 @@ class Builder:
 
 def _candidate(runtime: RuntimeName, dtype: Precision, data: bytes, *, note: str, plan: Plan | None) -> Candidate:
     file_format = "onnx" if runtime == "onnxruntime" else "tflite"
-    specs = FORMATS[Plan(runtime).file_format].describe(data)
+    ends = FORMATS[Plan(runtime).file_format].describe(data)
     variant = Variant(
         runtime=runtime,
         dtype=dtype,
         file=f"model-{dtype}.{file_format}",
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
-        input=specs[0],
-        outputs=specs[1],
+        input=ends.input,
+        outputs=ends.outputs,
+        state=ends.state,
     )
     return Candidate(runtime, dtype, data, variant, note, plan)
 
@@ -133,9 +134,11 @@ def check_parity(model: SourceModel, candidate: Candidate, calibration: Calibrat
     session = open_model(candidate.data, candidate.variant)
     try:
         for sample in islice(calibration(), PARITY_SAMPLES):
-            run_float(session, sample)
-            for expected, found in zip(model.run_all(sample), outputs_of(session), strict=False):
-                _hold_equal(expected.ravel(), found.ravel(), candidate)
+            session.reset()
+            for x, answers in zip(sample, model.unroll_all(sample), strict=True):
+                run_float(session, x)
+                for expected, found in zip(answers, outputs_of(session), strict=False):
+                    _hold_equal(expected.ravel(), found.ravel(), candidate)
     finally:
         session.close()
 

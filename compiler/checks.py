@@ -52,6 +52,23 @@ def check_task(model: SourceModel, task: TaskName) -> SourceModel:
     return model
 
 
+def check_memory(task: TaskName, target: Target) -> None:
+    """Refuse a network with a state where nothing of ours would carry it.
+
+    Raises: BadModelError for a detector; TargetUnsupportedError for the RK3588.
+    """
+    if task == "detect":
+        raise BadModelError(
+            "a detector with a state is not compiled by this release",
+            remedy="leave out --state and give a network that looks at each picture alone",
+        )
+    if target.npu_compiler == "rknn-toolkit2":
+        raise TargetUnsupportedError(
+            f"for {target.name} this release compiles no network with a state: {RKNN.tool} is given one input",
+            remedy="compile it for its CPU, under the name of a CPU target",
+        )
+
+
 def judge_split(parts: Split) -> tuple[str, ...]:
     """Refuse a split that proves nothing, warn of a small report part."""
     calibrate, select, report = len(parts.calibrate), len(parts.select), len(parts.report)

@@ -108,7 +108,7 @@ def compile_command(
         if given.says_how or onnx_too or effort is not None:
             raise BadArgumentError(
                 "--study says already how model and data meet, and what to build",
-                remedy="leave out --input, --labels, --task, --metric, --onnx-too and --effort",
+                remedy="leave out --input, --labels, --task, --metric, --state, --onnx-too and --effort",
             )
         request = from_study(request, study, study_name)
     request = replace(request, no_fallback=no_fallback)

@@ -42,10 +42,12 @@ class Comparison:
     figures: tuple[Figure, ...]
 
 
-def compare(before: Run, after: Run, truth: Truth, yardstick: Yardstick) -> Comparison:
+def compare(before: Run, after: Run, truth: Truth, yardstick: Yardstick, *, judged: int = 1) -> Comparison:
     """Judge both models on samples of known `truth`.
 
     The bounds are exact where the metric is a share of right samples (`compiler.paired`), else a paired bootstrap.
+    Where every sample is a sequence with `judged` outputs, sequences are drawn, for steps that follow each other are
+    wrong together, and they are what is counted as samples.
     Raises: BadDataError if these samples say nothing (one class only).
     """
     metric = yardstick.metric
@@ -59,12 +61,12 @@ def compare(before: Run, after: Run, truth: Truth, yardstick: Yardstick) -> Comp
         raise BadDataError(f"the {metric.name} of {len(truth)} samples cannot be told: {missing}", remedy=remedy)
     hits = metric.hits(before.values, truth), metric.hits(after.values, truth)
     lost = gained = None
-    if hits[0] is not None and hits[1] is not None:
+    if hits[0] is not None and hits[1] is not None and judged == 1:
         lost, gained = int((hits[0] & ~hits[1]).sum()), int((~hits[0] & hits[1]).sum())
         low, high = lower_bound(lost, gained, len(truth), ALPHA / 2), upper_bound(lost, gained, len(truth), ALPHA / 2)
         upper = upper_bound(lost, gained, len(truth))
     else:
-        low, high, upper = bootstrap(before.values, after.values, truth, yardstick)
+        low, high, upper = bootstrap(before.values, after.values, truth, yardstick, judged)
     quality = Quality(
         metric=metric.name,
         reference=outcome.reference,
@@ -72,17 +74,26 @@ def compare(before: Run, after: Run, truth: Truth, yardstick: Yardstick) -> Comp
         drop=outcome.drop,
         ci95=(low, high),
         agreement=yardstick.agreement(before.values, after.values),
-        samples=len(truth),
+        samples=len(truth) // judged,
         upper95=upper,
     )
-    return Comparison(quality, lost, gained, metric.evidence(truth), _figures(before, after, truth, yardstick))
+    evidence = _evidence(truth, yardstick, judged)
+    return Comparison(quality, lost, gained, evidence, _figures(before, after, truth, yardstick))
 
 
-def bootstrap(before: Values, after: Values, truth: Truth, yardstick: Yardstick) -> tuple[float, float, float]:
+def _evidence(truth: Truth, yardstick: Yardstick, judged: int) -> int:
+    """How many samples speak for the rarer side; never more than there are sequences."""
+    return min(yardstick.metric.evidence(truth), len(truth) // judged)
+
+
+def bootstrap(
+    before: Values, after: Values, truth: Truth, yardstick: Yardstick, judged: int = 1
+) -> tuple[float, float, float]:
     """Two-sided 95 % interval and one-sided upper bound of the drop; the same input gives the same numbers.
 
-    Samples are drawn as pairs. What never happened in n samples may still happen in 3 / n (rule of three), which no
-    resampling can see: the upper bound is never below that, with n the samples of the rarer class.
+    Samples are drawn as pairs, the `judged` rows of a sequence together. What never happened in n samples may still
+    happen in 3 / n (rule of three), which no resampling can see: the upper bound is never below that, with n the
+    samples of the rarer class.
     Source: B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993, percentile method; J. Hanley and
     A. Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249, 1983.
     """
@@ -90,12 +101,13 @@ def bootstrap(before: Values, after: Values, truth: Truth, yardstick: Yardstick)
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(content).digest()[:8]))
     judge = _redrawn(before, after, truth, yardstick)
     drops = np.empty(RESAMPLES)
+    places = np.arange(len(truth)).reshape(-1, judged)
     for index in range(RESAMPLES):
-        drops[index] = judge(rng.integers(0, len(truth), len(truth)))
+        drops[index] = judge(places[rng.integers(0, len(places), len(places))].reshape(-1))
     drops = drops[np.isfinite(drops)]  # a draw may hold one class only
     if not len(drops):
         raise BadDataError("too few samples of the rarer class for any bound", remedy="add samples of that class")
-    least = rule_of_three(yardstick.metric.evidence(truth))
+    least = rule_of_three(_evidence(truth, yardstick, judged))
     low, high, upper = np.percentile(drops, [100 * ALPHA / 2, 100 * (1 - ALPHA / 2), 100 * (1 - ALPHA)])
     upper = max(float(upper), least)
     return float(low), max(float(high), upper), upper

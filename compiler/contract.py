@@ -157,14 +157,17 @@ def _kind(given: Fields, model: SourceModel, data: Data) -> str:
             return kind
     if data.kind in ("pictures", "sound"):
         return "image" if data.kind == "pictures" else "audio"
-    return "series" if data.kind == "rows" and len(model.input_shape) == 3 else "tensor"
+    return "series" if data.kind == "rows" and (len(model.input_shape) == 3 or model.state) else "tensor"
 
 
 # ---- tensor
 
 
 def _tensor(model: SourceModel, data: Data) -> TensorInput:
-    if data.kind in ("pictures", "sound") or data.shape != model.input_shape[1:]:
+    wanted = model.input_shape[1:]
+    if data.steps and wanted[0] == 1 and len(wanted) > 1 and data.shape == wanted[1:]:
+        return TensorInput(shape=model.input_shape)  # a step of a layer that takes sequences: [1, 1, features]
+    if data.kind in ("pictures", "sound") or data.shape != wanted:
         raise _unfit(model, data)
     return TensorInput(shape=model.input_shape)
 

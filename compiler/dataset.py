@@ -17,6 +17,8 @@ from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, Ta
 
 BLOCK_WINDOWS = 10
 """Windows may share rows, so blocks of this many windows' rows are split, each as a whole."""
+SEQUENCE_STEPS = 64
+"""Windows of a series that follow each other and become one sequence, for a model with a state."""
 
 ANOMALY_CLASSES = ("normal", "anomaly")
 
@@ -44,6 +46,11 @@ class Data:
     """[samples, k] numbers, if the samples are for a regression."""
     annotations: Annotations | None = None
     """True boxes, if the samples are for a detector and somebody drew them."""
+    steps: int = 0
+    """Of each sample, where it is a sequence for a model with a state: then `read(i)` is [steps, *shape]. 0: none is.
+
+    A sequence has one label (or numbers) for its last step, or one for every step: `tags` or `targets` are so many.
+    """
     sample_rate: int = 0
     """Of sound, in Hz."""
     lengths: tuple[int, ...] = ()
@@ -67,9 +74,31 @@ class Samples:
     """[samples, k]: what a regression shall say; [samples, most, 6]: true boxes (`compiler.detection.packed`)."""
     assumed: bool = False
     """Nobody drew true boxes: those that the float model sees stand for them."""
+    steps: int = 0
+    """As in `Data`."""
+    judged: int = 1
+    """Outputs of each sample that are judged: the last one, or those of all steps. So many labels it has, in a row."""
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.digests)
+
+    def sequence(self, index: int) -> Array | tuple[Array]:
+        """All steps of one sample, oldest first; a sample that is no sequence is its own only step."""
+        return self.raw(index) if self.steps else (self.raw(index),)
+
+    def where_of(self, row: int) -> str:
+        """How to name the sample of a label to a person; with its step, where each has a label."""
+        index, at = divmod(row, self.judged)
+        return self.where[index] if self.judged == 1 else f"{self.where[index]}, step {at}"
+
+    def seen_at(self, row: int) -> Array:
+        """The picture or the values that a label is about: of a sequence, its last step or the one labelled."""
+        index, at = divmod(row, self.judged)
+        return self.sequence(index)[at - self.judged]
+
+    def judging_every_step(self) -> "Samples":
+        """The same sequences without their truth, every step of which is looked at."""
+        return replace(self, judged=max(1, self.steps), labels=np.zeros(0, np.int64), targets=None)
 
     @property
     def truth(self) -> Array:
@@ -79,18 +108,25 @@ class Samples:
     def part(self, indices: Sequence[int]) -> "Samples":
         """Only these samples, in this order; `sha256` stays that of the whole."""
         chosen = tuple(indices)
+        rows = [index * self.judged + at for index in chosen for at in range(self.judged)]
         return replace(
             self,
-            labels=self.labels[list(chosen)],
+            labels=self.labels[rows],
             digests=tuple(self.digests[index] for index in chosen),
             where=tuple(self.where[index] for index in chosen),
             raw=lambda index: self.raw(chosen[index]),
-            targets=None if self.targets is None else self.targets[list(chosen)],
+            targets=None if self.targets is None else self.targets[rows],
         )
 
 
 def arrange(
-    data: Data, contract: InputContract, *, labels: Sequence[str], outputs: int, task: TaskName = "classify"
+    data: Data,
+    contract: InputContract,
+    *,
+    labels: Sequence[str],
+    outputs: int,
+    task: TaskName = "classify",
+    stateful: bool = False,
 ) -> Samples:
     """Give every sample its class, or its numbers; a series is cut into windows first.
 
@@ -100,12 +136,13 @@ def arrange(
         labels: class names in the order of the model's outputs; empty: sorted names, or numbers.
         outputs: scores that the model gives.
         task: anomaly knows two classes, normal and anomaly; regress has numbers instead.
+        stateful: samples are sequences; the windows of a series that follow each other make some.
 
     Raises: BadDataError if a label is not among the classes, or all samples of a classifier are of one class.
 
     """
     if isinstance(contract, SeriesInput) and data.kind == "rows":
-        data = _cut_windows(data, contract)
+        data = _cut_windows(data, contract, SEQUENCE_STEPS if stateful else 0)
     elif isinstance(contract, ImageInput) and data.kind == "arrays":
         data = _as_pictures(data)
     elif isinstance(contract, AudioInput):
@@ -124,7 +161,11 @@ def arrange(
             f"all {len(indices)} samples of {data.path} are of one class, {one!r}",
             remedy="a model that always says this would look perfect; add samples of the other classes",
         )
-    lines = sorted(digest + b"\0" + classes[i].encode() for digest, i in zip(data.digests, indices, strict=True))
+    judged = len(indices) // len(data.digests)
+    names = [
+        b"\0".join(classes[i].encode() for i in indices[at : at + judged]) for at in range(0, len(indices), judged)
+    ]
+    lines = sorted(digest + b"\0" + name for digest, name in zip(data.digests, names, strict=True))
     return Samples(
         classes=classes,
         labels=np.array(indices, np.int64),
@@ -133,6 +174,8 @@ def arrange(
         raw=data.read,
         sha256=hashlib.sha256(b"\n".join(lines)).hexdigest(),
         pictures=isinstance(contract, ImageInput),
+        steps=data.steps,
+        judged=judged,
     )
 
 
@@ -145,7 +188,9 @@ def _regression(data: Data, contract: InputContract, outputs: int) -> Samples:
             f"{data.path}: y has {found} for each sample, but the model gives {outputs} numbers",
             remedy="give y as numbers, [samples, ...] of the shape of the model's output",
         )
-    lines = sorted(digest + y.tobytes() for digest, y in zip(data.digests, targets, strict=True))
+    judged = len(targets) // len(data.digests)
+    rows = targets.reshape(len(data.digests), -1)
+    lines = sorted(digest + y.tobytes() for digest, y in zip(data.digests, rows, strict=True))
     return Samples(
         classes=(),
         labels=np.zeros(len(targets), np.int64),
@@ -155,6 +200,8 @@ def _regression(data: Data, contract: InputContract, outputs: int) -> Samples:
         sha256=hashlib.sha256(b"\n".join(lines)).hexdigest(),
         pictures=isinstance(contract, ImageInput),
         targets=targets,
+        steps=data.steps,
+        judged=judged,
     )
 
 
@@ -184,10 +231,11 @@ def _indices(data: Data, classes: tuple[str, ...]) -> list[int]:
     numbers = {name: index for index, name in enumerate(classes)}
     if data.numbered and not set(data.tags) <= numbers.keys():  # named classes, numbered samples
         numbers = {str(index): index for index in range(len(classes))}
-    for tag, where in zip(data.tags, data.where, strict=True):
+    judged = len(data.tags) // len(data.where)
+    for at, tag in enumerate(data.tags):
         if tag not in numbers:
             raise BadDataError(
-                f"{where} has the label {tag!r}, which is {_no_class(tag, classes, data.numbered)}",
+                f"{data.where[at // judged]} has the label {tag!r}, which is {_no_class(tag, classes, data.numbered)}",
                 remedy=(
                     "correct it, or pass --labels FILE: one class name a line, in the order of the model's outputs"
                 ),
@@ -218,19 +266,22 @@ def _as_pictures(data: Data) -> Data:
     """Take uint8 arrays [n, h, w, 3] in RGB order, or [n, h, w], for pictures."""
     grey = len(data.shape) == 2 or data.shape[-1] == 1
 
-    def read(index: int) -> Array:
-        picture = data.read(index)
+    def turn(picture: Array) -> Array:
         if grey:
             return np.repeat(picture.reshape(*picture.shape[:2], 1), 3, axis=2)
         return np.ascontiguousarray(picture[..., ::-1])
 
+    def read(index: int) -> Array:
+        return np.stack([turn(one) for one in data.read(index)]) if data.steps else turn(data.read(index))
+
     return replace(data, read=read)
 
 
-def _cut_windows(data: Data, contract: SeriesInput) -> Data:
+def _cut_windows(data: Data, contract: SeriesInput, steps: int) -> Data:
     """Cut rows into windows; the label of a window is that of its last row (what is going on *now*).
 
-    A window that would cross from one block of rows into the next is left out: so no row is on both sides.
+    A window that would cross from one block of rows into the next is left out: so no row is on both sides. With
+    `steps`, the windows of a block are that many, and one sequence with a label for each.
     """
     missing = [name for name in contract.columns if name not in data.columns]
     if missing:
@@ -241,15 +292,18 @@ def _cut_windows(data: Data, contract: SeriesInput) -> Data:
         )
     table = np.stack([data.read(index) for index in range(len(data.tags))])
     table = table[:, [data.columns.index(name) for name in contract.columns]]
-    block_rows = BLOCK_WINDOWS * contract.window
+    block_rows = (steps - 1) * contract.stride + contract.window if steps else BLOCK_WINDOWS * contract.window
+    if steps:
+        table = table[: len(table) // block_rows * block_rows]
     starts = [
         start
         for block in range(0, len(table), block_rows)
         for start in range(block, min(block + block_rows, len(table)) - contract.window + 1, contract.stride)
     ]
     if not starts:
+        what = f"one sequence of {block_rows}" if steps else f"one window of {contract.window}"
         raise BadDataError(
-            f"{data.path} has {len(table)} rows, fewer than one window of {contract.window}",
+            f"{data.path} has {len(data.tags)} rows, fewer than {what}",
             remedy="record more, or shorten `window`",
         )
 
@@ -257,7 +311,7 @@ def _cut_windows(data: Data, contract: SeriesInput) -> Data:
         block = start // block_rows * block_rows
         return hashlib.sha256(table[block : block + block_rows].tobytes()).digest()
 
-    return replace(
+    cut = replace(
         data,
         kind="arrays",
         tags=tuple(data.tags[start + contract.window - 1] for start in starts),
@@ -266,4 +320,20 @@ def _cut_windows(data: Data, contract: SeriesInput) -> Data:
         targets=None if data.targets is None else data.targets[[start + contract.window - 1 for start in starts]],
         shape=(contract.window, len(contract.columns)),
         read=lambda index: table[starts[index] : starts[index] + contract.window],
+    )
+    return _joined(cut, steps) if steps else cut
+
+
+def _joined(windows: Data, steps: int) -> Data:
+    """Make one sequence of every `steps` windows; each keeps its label."""
+    firsts = range(0, len(windows.digests), steps)
+    return replace(
+        windows,
+        digests=tuple(windows.digests[at] for at in firsts),
+        where=tuple(
+            f"{windows.where[at].partition(' to ')[0]} to {windows.where[at + steps - 1].rpartition(' to ')[2]}"
+            for at in firsts
+        ),
+        read=lambda index: np.stack([windows.read(index * steps + at) for at in range(steps)]),
+        steps=steps,
     )

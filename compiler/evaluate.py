@@ -49,7 +49,7 @@ def evaluate_bundle(path: Path, data: Path, *, label_column: str, stage: Stage) 
     bundle = open_bundle(path)
     manifest = bundle.manifest
     task, reader = manifest.task, reader_of(manifest)
-    found = open_data(data, label_column=label_column, task=task)
+    found = open_data(data, label_column=label_column, task=task, stateful=manifest.stateful)
     samples = _arranged(found, manifest)
     sessions, missing = _open_all(bundle)
     try:
@@ -95,7 +95,14 @@ def _arranged(found: Data, manifest: Manifest) -> Samples:
     if isinstance(manifest.head, Head):
         return arrange_boxes(found, manifest.input, labels=manifest.labels, count=len(manifest.labels))
     outputs = prod(manifest.variants[0].outputs[0].shape)
-    return arrange(found, manifest.input, labels=manifest.labels, outputs=outputs, task=manifest.task)
+    return arrange(
+        found,
+        manifest.input,
+        labels=manifest.labels,
+        outputs=outputs,
+        task=manifest.task,
+        stateful=manifest.stateful,
+    )
 
 
 def _open_all(bundle: Bundle) -> tuple[list[Session], tuple[str, ...]]:

@@ -29,6 +29,8 @@ LEAST = 2
 SEED = 20_150_731  # any fixed number: the same statistics must give the same samples
 INT8_STEPS = 2
 """Kernels round an int8 sum differently by one step; the soft-max after it may add another."""
+STATE_STEPS = 4
+"""The same over a sequence, where what was rounded comes back with the state."""
 FLOAT_RTOL = 1e-5
 """Float sums in another order (NEON, AVX, FMA) differ by about 1e-6 of the largest term; ten times that is allowed.
 A runtime that computes *wrongly* is off by far more: tflite-runtime on dynamic-range models falls from .997 to .100."""
@@ -47,6 +49,54 @@ def synthetic_inputs(statistics: InputStatistics, channel_axis: int, images: boo
         noise = mean + std * rng.uniform(0.5, 2.0) * _coarse_noise(rng, shape, channel_axis)
         place[...] = np.clip(noise, statistics.low, statistics.high)
     return pool
+
+
+def synthetic_sequences(statistics: InputStatistics, channel_axis: int, images: bool) -> NDArray[np.float32]:
+    """Make a pool [n, steps, ...] for a model with a state, in the same way; the noise is coarse in time, too."""
+    rng = np.random.default_rng(SEED)
+    shape = (LIMITS.golden_samples, *statistics.mean.shape)
+    mean, std = statistics.mean, statistics.std
+    if images or mean.nbytes > LARGE_BYTES:
+        mean, std = (_spread(one, mean.shape, channel_axis) for one in statistics.per_channel(channel_axis))
+    axis = channel_axis + 1 if channel_axis >= 0 else channel_axis
+    pool = np.empty((_pool_size(prod(shape)), *shape), np.float32)
+    for place in pool:
+        noise = mean + std * rng.uniform(0.5, 2.0) * _coarse_noise(rng, shape, axis)
+        place[...] = np.clip(noise, statistics.low, statistics.high)
+    return pool
+
+
+def real_sequences(inputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Take the beginnings of the first real sequences as the pool, when the data may go to devices."""
+    several = iter(inputs)
+    first = next(several)[: LIMITS.golden_samples]
+    others = (x[: len(first)] for x in islice(several, _pool_size(first.size) - 1))
+    pool: NDArray[np.float32] = np.stack([first, *others]).astype(np.float32)
+    return pool
+
+
+def make_golden_sequence(sessions: Sequence[Session], pool: NDArray[np.float32]) -> tuple[Golden, Tolerance]:
+    """Keep the one sequence on which the variants differ least; its outputs are those of the first session.
+
+    What a step rounds otherwise stays in the state, so int8 may differ by STATE_STEPS, not INT8_STEPS. Labels need
+    not agree: in its first steps such a model has seen too little to be sure.
+    """
+    outputs = [np.stack([_unrolled(session, sequence) for sequence in pool]) for session in sessions]
+    spread = np.max([np.abs(one - outputs[0]).max(axis=(1, 2)) for one in outputs], axis=0)
+    chosen = int(spread.argmin())
+    steps = min(len(pool[chosen]), _room(pool[chosen][0], outputs[0][chosen][0]))
+    kept = [one[chosen][:steps] for one in outputs]
+    atol = max(
+        _allowed(session.variant, one, STATE_STEPS) + float(np.abs(one - kept[0]).max())
+        for session, one in zip(sessions, kept, strict=True)
+    )
+    return Golden(input=pool[chosen][:steps], outputs=kept[0]), Tolerance(atol=_round_up(atol), rtol=FLOAT_RTOL)
+
+
+def _unrolled(session: Session, sequence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Outputs [steps, k] of one sequence from its beginning."""
+    session.reset()
+    return np.stack([run_float(session, x) for x in sequence])
 
 
 def real_pool(inputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -119,14 +169,14 @@ def _one_score(values: NDArray[np.float32], subject: Subject) -> NDArray[np.floa
     return found
 
 
-def _allowed(variant: Variant, outputs: NDArray[np.float32]) -> float:
-    """What two right runtimes may differ by: INT8_STEPS of the output's scale, or FLOAT_RTOL of its largest value."""
+def _allowed(variant: Variant, outputs: NDArray[np.float32], steps: int = INT8_STEPS) -> float:
+    """What two right runtimes may differ by: `steps` of the output's scale, or FLOAT_RTOL of its largest value."""
     if variant.dtype == "float32":
         return FLOAT_RTOL * float(np.abs(outputs).max())
     scales = [spec.scale for spec in variant.outputs]
     scale = scales[0] if outputs.shape[1] == prod(variant.outputs[0].shape) else max(s or 0.0 for s in scales) or None
     # a float output behind int8 arithmetic still moves in about 1/255 of its range
-    return INT8_STEPS * (scale if scale is not None else float(np.ptp(outputs)) / 255)
+    return steps * (scale if scale is not None else float(np.ptp(outputs)) / 255)
 
 
 def _room(x: NDArray[np.float32], output: NDArray[np.float32]) -> int:

@@ -121,21 +121,26 @@ class InputStatistics:
 
 
 def real_inputs(subject: Subject) -> Iterator[NDArray[np.float32]]:
-    """Yield samples as the model's real-valued input, batch 1 included."""
+    """Yield samples as the model's real-valued input, [steps, ...]: the batch of 1 without a state, else a sequence."""
     shape = subject.model.input_shape
     preprocessor = Preprocessor(subject.contract, TensorSpec(name="input", shape=shape, dtype="float32"))
     for index in range(len(subject.samples)):
-        yield preprocessor.real(subject.samples.raw(index)).reshape(shape)
+        steps = [preprocessor.real(raw) for raw in subject.samples.sequence(index)]
+        yield np.stack(steps).reshape(-1, *shape[1:])
 
 
 def run_reference(subject: Subject, step: Step) -> Run:
     """Run the model as it was given, in float."""
     outputs, values = [], []
-    for x in real_inputs(subject):
-        said = subject.model.run_all(x) if subject.reader else (subject.model.run(x),)
-        outputs.append(np.concatenate([output.astype(np.float32).ravel() for output in said]))
-        values.append(subject.reader.values(said) if subject.reader else value_of(subject.task, x, outputs[-1]))
-        if subject.reader:
+    reader = subject.reader
+    for sequence in real_inputs(subject):
+        before = len(sequence) - subject.samples.judged
+        for at, answers in enumerate(subject.model.unroll_all(sequence)):
+            if at >= before:
+                said = answers if reader else answers[:1]
+                outputs.append(np.concatenate([output.astype(np.float32).ravel() for output in said]))
+                values.append(reader.values(said) if reader else value_of(subject.task, sequence[at], outputs[-1]))
+        if reader:
             _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
@@ -148,16 +153,16 @@ def _drop_last(outputs: list[NDArray[np.float32]], samples: int) -> None:
 
 
 def statistics_of(subject: Subject) -> InputStatistics:
-    """Mean and spread of each input element over all samples, of which there is at least one."""
-    count, total, squares = len(subject.samples), np.zeros(1), np.zeros(1)
+    """Mean and spread of each input element over all steps of all samples, of which there is at least one."""
+    count, total, squares = 0, np.zeros(1), np.zeros(1)
     low, high = np.inf, -np.inf
-    for x in real_inputs(subject):
-        wide = x[0].astype(np.float64)
-        total, squares = total + wide, squares + wide**2
-        low, high = min(low, float(x.min())), max(high, float(x.max()))
+    for sequence in real_inputs(subject):
+        wide = sequence.astype(np.float64)
+        count, total, squares = count + len(wide), total + wide.sum(axis=0), squares + (wide**2).sum(axis=0)
+        low, high = min(low, float(wide.min())), max(high, float(wide.max()))
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return InputStatistics(mean.astype(np.float32), std.astype(np.float32), low, high, count)
+    return InputStatistics(mean.astype(np.float32), std.astype(np.float32), low, high, len(subject.samples))
 
 
 def score(run: Run, samples: Samples, yardstick: Yardstick) -> Scores:
@@ -175,20 +180,35 @@ def run_session(
     *,
     reader: BoxReader | None = None,
 ) -> Run:
-    """Run one open model over samples: preprocessing, quantization and all."""
+    """Run one open model over samples: preprocessing, quantization, the state and all."""
     preprocessor = Preprocessor(contract, session.variant.input)
     outputs, values = [], []
     for index in range(len(samples)):
-        raw = samples.raw(index)
-        preprocessor.into(raw, session.input_buffer())
-        session.invoke()
-        said = outputs_of(session) if reader else (session.output(),)
-        outputs.append(np.concatenate([output.ravel() for output in said]).astype(np.float32))
-        values.append(reader.values(said) if reader else _value(task, preprocessor, raw, outputs[-1]))
+        sequence = samples.sequence(index)
+        session.reset()
+        for at, raw in enumerate(sequence, start=samples.judged - len(sequence)):
+            preprocessor.into(raw, session.input_buffer())
+            session.invoke()
+            if at >= 0:
+                said = outputs_of(session) if reader else (session.output(),)
+                outputs.append(np.concatenate([output.ravel() for output in said]).astype(np.float32))
+                values.append(reader.values(said) if reader else _value(task, preprocessor, raw, outputs[-1]))
         if reader:
             _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
+
+
+def run_every_step(candidate: Candidate, subject: Subject) -> Scores:
+    """Run a candidate over all steps of all sequences, as a device counts them; nothing is right or wrong in it."""
+    session = open_model(candidate.data, candidate.variant)
+    try:
+        every = subject.samples.judging_every_step()
+        run = run_session(session, subject.contract, every, subject.task, lambda: None)
+    finally:
+        session.close()
+    nothing = np.zeros(len(run.outputs), np.int64)
+    return Scores(run.outputs, run.values, nothing, nothing.astype(np.bool_))
 
 
 def _value(
@@ -221,7 +241,7 @@ def measure_candidates(
         Measured(
             candidate,
             scored,
-            compare(reference, scored, subject.samples.truth, yardstick),
+            compare(reference, scored, subject.samples.truth, yardstick, judged=subject.samples.judged),
             timing,
             predict(candidate.data, candidate.variant),
         )
@@ -264,7 +284,10 @@ def measure_again(
         scored = _scored(session, subject, yardstick, step)
     finally:
         session.close()
-    return replace(one, scores=scored, compared=compare(reference, scored, subject.samples.truth, yardstick))
+    samples = subject.samples
+    return replace(
+        one, scores=scored, compared=compare(reference, scored, samples.truth, yardstick, judged=samples.judged)
+    )
 
 
 def _scored(session: Session, subject: Subject, yardstick: Yardstick, step: Step) -> Scores:

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 from compiler.budget import Budget
-from compiler.checks import check_task
+from compiler.checks import check_memory, check_task
 from compiler.contract import Resolved, beside, read_labels, read_task, resolve_contract
 from compiler.dataset import Data, arrange
 from compiler.detection.arrange import arrange_boxes, assume
 from compiler.detection.head import known_labels, shapes_of
 from compiler.detection.packed import BoxReader
 from compiler.load import SourceModel, load_model
+from compiler.load.state import StatePair
 from compiler.measure import run_reference
 from compiler.packing import Order
 from compiler.read_data import open_data
@@ -21,6 +22,7 @@ from compiler.subject import Subject
 from edge import console
 from edge.errors import BadArgumentError
 from edge.manifest import Head, InputContract, TaskName
+from edge.target import load_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,8 @@ class Request:
     golden_from_data: bool = False
     no_fallback: bool = False
     """Refuse operators on a CPU beside an NPU, or in float, that no plan asked for."""
+    states: tuple[StatePair, ...] = ()
+    """Which outputs of the model go back in as which inputs."""
     onnx_too: bool = False
     """Convert a float .tflite to ONNX as well, so that onnxruntime and the RK3588's toolkit have something."""
     settled: Settled | None = None
@@ -68,12 +72,14 @@ def open_subject(request: Request, stage: Stage) -> tuple[Subject, Resolved]:
     """Open model and data, and settle how one becomes the input of the other.
 
     Raises: FileMissingError, BadModelError, BadDataError, BadInputContractError; BadArgumentError for another model or
-    other data than a recipe's or a study's.
+    other data than a recipe's or a study's; TargetUnsupportedError for a state on a target that carries none.
     """
     if request.settled is not None:
         return _open_again(request, request.settled, stage)
     task = request.task or read_task(request.input_file, beside(request.model)) or "classify"
-    data = open_data(request.data, label_column=request.label_column, task=task)
+    if request.states:
+        check_memory(task, load_target(request.order.target))
+    data = open_data(request.data, label_column=request.label_column, task=task, stateful=bool(request.states))
     labels = read_labels(request.labels_file) if request.labels_file else ()
     model = check_task(_load(request, stage), task)
     model = _converted(model, request, stage)
@@ -86,7 +92,8 @@ def subject_of(
 ) -> Subject:
     """Give every sample its truth; a detector's, where nobody drew boxes, is what the model itself sees in float."""
     if resolved.head is None:
-        samples = arrange(data, resolved.contract, labels=labels, outputs=model.outputs, task=task)
+        stateful = bool(model.state)
+        samples = arrange(data, resolved.contract, labels=labels, outputs=model.outputs, task=task, stateful=stateful)
         return Subject(model, resolved.contract, samples, task)
     shapes = shapes_of(model)
     samples = arrange_boxes(data, resolved.contract, labels=labels, count=known_labels(resolved.head, shapes))
@@ -100,10 +107,12 @@ def subject_of(
 def _open_again(request: Request, settled: Settled, stage: Stage) -> tuple[Subject, Resolved]:
     """Open what a recipe or a study was made of."""
     task = request.task or "classify"
+    if request.states:
+        check_memory(task, load_target(request.order.target))
     model = check_task(_load(request, stage), task)
     _hold_same(settled, "another model", model.sha256, settled.source_sha256)
     model = _converted(model, request, stage)
-    data = open_data(request.data, label_column=request.label_column, task=task)
+    data = open_data(request.data, label_column=request.label_column, task=task, stateful=bool(request.states))
     labels = settled.labels if task in {"classify", "detect"} else ()
     resolved = Resolved(settled.contract, settled.labels, f"the {settled.origin}", settled.head)
     subject = subject_of(model, data, resolved, labels, task, stage)
@@ -133,7 +142,7 @@ def _load(request: Request, stage: Stage) -> SourceModel:
     if request.source is not None:
         return request.source
     with stage("loading the model", None):
-        return load_model(request.model)
+        return load_model(request.model, request.states)
 
 
 def _hold_same(settled: Settled, what: str, found: str, wanted: str) -> None:

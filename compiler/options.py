@@ -65,6 +65,10 @@ class Given:
     task
         classify, anomaly (labels are normal and anomaly), regress (y are numbers) or detect (boxes: the input contract
         has a table [head]); by default as the input contract says, else classify.
+    state
+        For a network with a memory, INPUT=OUTPUT: this output goes back in as that input at the next step, and is
+        zero at first. Once for each state: --state h=h_next --state c=c_next. An output without a name is a number,
+        from 0. The data are then sequences: x [n, steps, ...] in an .npz, or the rows of a .csv in their order.
     metric
         By default accuracy, auc, mae or map, by the task; also top5, f1, correlation (with the float model) and map50.
     calibration
@@ -82,6 +86,7 @@ class Given:
     label_column: str = "label"
     name: str | None = None
     task: TaskName | None = None
+    state: tuple[str, ...] = ()
     metric: MetricName | None = None
     calibration: Path | None = None
     cache: Path | None = None
@@ -95,13 +100,14 @@ class Given:
     @property
     def says_how(self) -> bool:
         """Whether it says how model and data meet: what a recipe or a study has settled."""
-        return any(one is not None for one in (self.input, self.labels, self.task, self.metric))
+        return bool(self.state) or any(one is not None for one in (self.input, self.labels, self.task, self.metric))
 
     def request(self, model: str, *, version: int = 1, output: Path | None = None) -> "Request":
         """Ask for this model, with the usual budget and effort.
 
-        Raises: BadArgumentError without a target.
+        Raises: BadArgumentError without a target, or for what is no state.
         """
+        from compiler.load.state import parse_states
         from compiler.opening import Request
         from compiler.packing import Order
         from compiler.search import Scope
@@ -117,5 +123,6 @@ class Given:
             label_column=self.label_column,
             task=self.task,
             metric=self.metric,
+            states=parse_states(self.state),
             scope=Scope(cache=self.kept),
         )

@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from compiler.budget import Budget, Judgement
 from compiler.candidate import Candidate
 from compiler.load.source import SourceModel
+from compiler.load.state import write_states
 from compiler.measure import Measured
 from compiler.split import Split
 from compiler.subject import Subject
 from edge.bundle import Baseline, Golden, pack
 from edge.environments import TF2ONNX
 from edge.errors import BadArgumentError, FileMissingError
-from edge.manifest import Manifest, Provenance, Tolerance
+from edge.manifest import FORMAT, STATEFUL_FORMAT, Manifest, Provenance, Tolerance
 from edge.topics import is_id
 
 TOOLS = (
@@ -56,6 +57,7 @@ def describe(
     `main` is what was measured, `packed` what the bundle holds; `tools` are those beside our own that made it.
     """
     return Manifest(
+        format=STATEFUL_FORMAT if subject.model.state else FORMAT,
         name=bundle_name(order, subject.model),
         version=order.version,
         target=order.target,
@@ -90,6 +92,8 @@ def recipe_of(calibrated: Subject, parts: Split, budget: Budget, *, golden_from_
         "golden": "from the data" if golden_from_data else "synthetic, from input statistics",
         "max_drop": f"{budget.max_drop:g}",
     }
+    if calibrated.model.pairs:
+        recipe["state"] = write_states(calibrated.model.pairs)
     if calibrated.samples.assumed:
         recipe["truth"] = "what the float model itself sees: nobody annotated the data"
     return recipe if budget.max_ms is None else recipe | {"max_ms": f"{budget.max_ms:g}"}

@@ -8,7 +8,15 @@ from compiler.choose import choose, objection
 from compiler.explain.layer_by_layer import look_at_layers
 from compiler.golden import make_baseline
 from compiler.ground import lay_ground
-from compiler.measure import Predictor, is_this_kind, measuring, no_prediction, real_inputs, statistics_of
+from compiler.measure import (
+    Predictor,
+    is_this_kind,
+    measuring,
+    no_prediction,
+    real_inputs,
+    run_every_step,
+    statistics_of,
+)
 from compiler.opening import Request
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
 from compiler.placement.place import chooses_from
@@ -103,8 +111,9 @@ def _compile(
             axis=ground.axis,
             open_one=simulators.open,
         )
+    seen = run_every_step(taken[0].candidate, report) if select.model.state else taken[0].scores
     baseline, edges = make_baseline(
-        taken[0].scores, select, select=ground.reference, statistics=statistics_of(report), axis=ground.axis
+        seen, select, select=ground.reference, statistics=statistics_of(report), axis=ground.axis
     )
     packed = settled.packed([one.candidate for one in taken])
     manifest = describe(

@@ -17,7 +17,7 @@ from edge.target import Target
 
 Activations = Literal["int8", "uint8"]
 Ranges = Literal["minmax", "percentile", "moving-average", "mse"]
-Pass = Literal["equalize", "correct-bias", "split-outputs", "learn-rounding", "train"]
+Pass = Literal["equalize", "correct-bias", "split-outputs", "float-state", "learn-rounding", "train"]
 Effort = Literal["quick", "normal", "thorough"]
 Format = Literal["onnx", "tflite"]
 
@@ -119,7 +119,7 @@ def parse_plan(text: str) -> Plan:
     )
 
 
-def plans(kind: Kind, target: Target, effort: Effort) -> tuple[Plan, ...]:
+def plans(kind: Kind, target: Target, effort: Effort, *, stateful: bool = False) -> tuple[Plan, ...]:
     """List what is worth building for `target`, cheapest first, one runtime after the other within each step.
 
     A runtime is the first of the target's that opens a format. Precisions that the target does not list are left out.
@@ -128,14 +128,23 @@ def plans(kind: Kind, target: Target, effort: Effort) -> tuple[Plan, ...]:
     runtimes = runtimes_for(kind, target)
     steps = [_quick, _normal, _thorough][: get_args(Effort).index(effort) + 1]
     wanted = chain.from_iterable(step(runtime, target) for step in steps for runtime in runtimes)
-    trainable = (plan for plan in wanted if kind != "tflite" or "train" not in plan.passes)
-    return tuple(dict.fromkeys(plan for plan in trainable if plan.precision in target.dtypes))
+    trainable = kind != "tflite" and not stateful
+    possible = (plan for plan in wanted if trainable or "train" not in plan.passes)
+    known = dict.fromkeys(plan for plan in possible if plan.precision in target.dtypes)
+    in_float = stateful and target.npu_compiler is None  # what is float leaves the NPU at every step
+    return tuple(_with_state(plan) if in_float else plan for plan in known)
 
 
-def learning_plans(base: Plan, kind: Kind) -> tuple[Plan, ...]:
+def _with_state(plan: Plan) -> Plan:
+    """Try, before every other pass, whether the path of the state is better kept in float."""
+    return replace(plan, passes=("float-state", *plan.passes)) if plan.precision == "int8" else plan
+
+
+def learning_plans(base: Plan, kind: Kind, *, stateful: bool = False) -> tuple[Plan, ...]:
     """List what is worth its time only where `base`, the best int8 plan of its runtime, costs too much."""
-    passes = (LEARNED, TRAINED) if kind != "tflite" else (LEARNED,)
-    return tuple(replace(base, passes=one) for one in passes)
+    passes = (LEARNED, TRAINED) if kind != "tflite" and not stateful else (LEARNED,)
+    learned = tuple(replace(base, passes=one) for one in passes)
+    return tuple(_with_state(plan) for plan in learned) if "float-state" in base.passes else learned
 
 
 def runtimes_for(kind: Kind, target: Target, *, quantized: bool = False) -> tuple[RuntimeName, ...]:

@@ -26,8 +26,11 @@ LAYOUTS = (
 )
 
 
-def open_data(path: Path, *, label_column: str = "label", task: TaskName = "classify") -> Data:
+def open_data(path: Path, *, label_column: str = "label", task: TaskName = "classify", stateful: bool = False) -> Data:
     """Look at the samples under `path`; for the task regress, labels are numbers.
+
+    `stateful`: the samples of an .npz are sequences, x [sequences, steps, ...], and y has one label for each, or
+    [sequences, steps] for each step; the rows of a .csv are cut into sequences later.
 
     Raises:
         FileMissingError: nothing is there.
@@ -38,10 +41,15 @@ def open_data(path: Path, *, label_column: str = "label", task: TaskName = "clas
         raise FileMissingError(f"no data at {path}", remedy=f"--data wants {LAYOUTS}")
     if task == "detect":
         return _open_pictures(path)
+    if path.is_dir() and stateful:
+        raise BadDataError(
+            f"{path} is a folder, and a model with a state needs sequences",
+            remedy="give an .npz with x [sequences, steps, ...] and y, or the rows of a .csv in their order",
+        )
     if path.is_dir() and task != "regress":
         return _open_folder(path)
     if path.suffix == ".npz":
-        return _open_npz(path, numbers=task == "regress")
+        return _open_npz(path, numbers=task == "regress", stateful=stateful)
     if path.suffix == ".csv":
         return _open_csv(path, label_column, numbers=task == "regress")
     raise BadDataError(f"{path} is no data that we read", remedy=f"--data wants {LAYOUTS}")
@@ -125,7 +133,7 @@ def _decode(file: Path) -> Array:
 # ---- .npz
 
 
-def _open_npz(path: Path, *, numbers: bool) -> Data:
+def _open_npz(path: Path, *, numbers: bool, stateful: bool) -> Data:
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files if name in {"x", "y"}}
@@ -149,19 +157,30 @@ def _open_npz(path: Path, *, numbers: bool) -> Data:
         raise BadDataError(
             f"{path} holds no samples: x has the shape {x.shape}", remedy="x wants one sample a row: [samples, ...]"
         )
-    if y.shape != (len(x),) and not (numbers and y.ndim >= 1 and len(y) == len(x)):
+    if stateful and (x.ndim < 3 or x.shape[1] < 2):
         raise BadDataError(
-            f"{path}: y has the shape {y.shape}, x {x.shape}", remedy="y wants one label for each sample of x"
+            f"{path}: x has the shape {x.shape}, and holds no sequences",
+            remedy="a model with a state wants x [sequences, steps, ...]",
+        )
+    if stateful and y.shape[:2] == x.shape[:2]:  # a label, or numbers, for each step
+        y = y.reshape(-1, *y.shape[2:])
+        whole = numbers or y.ndim == 1
+    else:
+        whole = y.shape == (len(x),) or (numbers and y.ndim >= 1 and len(y) == len(x))
+    if not whole:
+        raise BadDataError(
+            f"{path}: y has the shape {arrays['y'].shape}, x {x.shape}",
+            remedy=f"y wants one label for each {'sequence, or step,' if stateful else 'sample'} of x",
         )
     if x.dtype.kind not in "fiub":
         raise BadDataError(
             f"{path}: x has the type {x.dtype}", remedy="x wants numbers: float32, or uint8 for pictures"
         )
-    where = tuple(f"sample {index}" for index in range(len(x)))
+    where = tuple(f"{'sequence' if stateful else 'sample'} {index}" for index in range(len(x)))
     values = x if x.dtype == np.uint8 else x.astype(np.float32)
     _refuse_nan(values, where, path)
     targets = _targets(y, where, path) if numbers else None
-    tags, numbered = (("",) * len(x), False) if numbers else _tags(y, path)
+    tags, numbered = (("",) * len(y), False) if numbers else _tags(y, path)
     return Data(
         path=path,
         kind="arrays",
@@ -169,9 +188,10 @@ def _open_npz(path: Path, *, numbers: bool) -> Data:
         numbered=numbered,
         digests=tuple(hashlib.sha256(np.ascontiguousarray(value).tobytes()).digest() for value in values),
         where=where,
-        shape=tuple(int(side) for side in values.shape[1:]),
+        shape=tuple(int(side) for side in values.shape[2 if stateful else 1 :]),
         read=values.__getitem__,
         targets=targets,
+        steps=x.shape[1] if stateful else 0,
     )
 
 
@@ -180,7 +200,7 @@ def _targets(y: Array, where: Sequence[str], path: Path) -> NDArray[np.float32]:
     if y.dtype.kind not in "fiub":
         raise BadDataError(f"{path}: y has the type {y.dtype} and is no number", remedy="a regression wants numbers")
     targets: NDArray[np.float32] = y.astype(np.float32).reshape(len(y), -1)
-    _refuse_nan(targets, where, path)
+    _refuse_nan(targets.reshape(len(where), -1), where, path)
     return targets
 
 

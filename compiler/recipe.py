@@ -10,6 +10,7 @@ import msgspec
 
 from compiler.budget import Budget
 from compiler.cache import Cache
+from compiler.load.state import read_states
 from compiler.opening import Request, Settled
 from compiler.packing import Order, tool_versions
 from compiler.plan import Effort, parse_plan
@@ -43,6 +44,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     plans: tuple[str, ...]
     """As `parse_plan` reads them; empty for a model that its maker quantized."""
     tools: dict[str, str]
+    states: str = ""
+    """As `read_states` reads them; empty for a model without a state, or of an older release."""
     onnx_too: bool = False
 
 
@@ -80,6 +83,7 @@ def request_of(recipe: Recipe, *, model: str, data: Path, output: Path | None, c
         scope=Scope(recipe.effort, tuple(parse_plan(plan) for plan in recipe.plans), cache),
         golden_from_data=recipe.golden_from_data,
         onnx_too=recipe.onnx_too,
+        states=read_states(recipe.states),
         settled=Settled(recipe.source_sha256, recipe.data_sha256, recipe.input, recipe.labels, head=recipe.head),
     )
 

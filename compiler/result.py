@@ -13,6 +13,7 @@ from compiler.dataset import Samples
 from compiler.evaluate import Evaluation
 from compiler.explain.layer_by_layer import Layers
 from compiler.explain.layers import LayerError, measured_db
+from compiler.load.state import write_states
 from compiler.measure import Measured, Scores
 from compiler.opening import Request
 from compiler.placement.settle import Placement
@@ -71,7 +72,7 @@ class Compiled:
 
     def proved(self, one: Measured) -> bool:
         """Whether a candidate was measured on the report part."""
-        return len(one.scores.predicted) == len(self.report_part)
+        return len(one.scores.predicted) == len(self.report_part.truth)
 
     @property
     def sha256(self) -> str:
@@ -198,6 +199,7 @@ def _recipe(compiled: Compiled) -> Recipe:
         effort=request.scope.effort,
         plans=tuple(str(plan) for plan in plans if plan is not None),
         tools=manifest.provenance.tools,
+        states=write_states(request.states),
         onnx_too=request.onnx_too,
     )
 

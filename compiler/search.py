@@ -96,7 +96,7 @@ class Shelf:
     def __init__(self, subject: Subject, calibration: Calibration, calibrated: Sequence[bytes], cache: Cache) -> None:
         digests = sorted(digest.hex() for digest in calibrated)
         self.builder = Builder(subject.model, calibration)
-        self.kind = subject.model.kind
+        self.kind, self.stateful = subject.model.kind, bool(subject.model.state)
         self.candidates: list[Candidate] = []
         self.skipped: list[Skipped] = []
         self.failure: BadModelError | MissingExtraError | None = None
@@ -147,7 +147,7 @@ def _refine(
         return []
     best = max(ints, key=sqnr_of).candidate
     tried: list[Measured] = []
-    for plan in learning_plans(best.plan or Plan(best.runtime, "int8"), shelf.kind):
+    for plan in learning_plans(best.plan or Plan(best.runtime, "int8"), shelf.kind, stateful=shelf.stateful):
         made = shelf.add(plan)
         tried += measure([made]) if made else ()
         if tried and fine(tried[-1]):
@@ -167,7 +167,7 @@ def planned(model: SourceModel, target: Target, scope: Scope) -> list[Plan]:
     """List the plans to build, runtime by runtime; one for each format of a source that is quantized already."""
     if model.quantized:
         return [Plan(runtime, "int8") for runtime in runtimes_for(model.kind, target, quantized=True)]
-    wanted = scope.plans or plans(model.kind, target, scope.effort)
+    wanted = scope.plans or plans(model.kind, target, scope.effort, stateful=bool(model.state))
     return sorted(wanted, key=lambda plan: target.runtimes.index(plan.runtime))
 
 

@@ -61,9 +61,12 @@ def take_features(data: Data, contract: AudioInput) -> Data:
         )
     rows, values = contract.window, values_of(contract)
 
-    def read(index: int) -> Array:
-        sample = data.read(index).astype(np.float32)
+    def turn(sample: Array) -> Array:
         return sample.reshape(values, rows).T if contract.layout in {"NCT", "N1CT"} else sample.reshape(rows, values)
+
+    def read(index: int) -> Array:
+        found = data.read(index).astype(np.float32)
+        return np.stack([turn(step) for step in found]) if data.steps else turn(found)
 
     return replace(data, shape=(rows, values), read=read)
 

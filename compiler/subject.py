@@ -30,4 +30,5 @@ class Subject:
         """What ranges are set on: without the anomalies, which would widen them for the sake of what is rare."""
         if self.task != "anomaly":
             return self
-        return self.part([int(index) for index in np.flatnonzero(self.samples.labels == 0)])
+        normal = (self.samples.labels.reshape(len(self.samples), -1) == 0).all(axis=1)
+        return self.part([int(index) for index in np.flatnonzero(normal)])

@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.candidate import Candidate
-from compiler.golden import make_golden, real_pool, synthetic_inputs
+from compiler.golden import (
+    make_golden,
+    make_golden_sequence,
+    real_pool,
+    real_sequences,
+    synthetic_inputs,
+    synthetic_sequences,
+)
 from compiler.measure import InputStatistics, Open, as_runtime
 from compiler.subject import Subject
 from edge.bundle import Golden
@@ -66,12 +73,16 @@ def prove(
     Raises: GoldenMismatchError if it does not.
 
     """
-    pictures, labelled = isinstance(subject.contract, ImageInput), subject.task == "classify"
-    every = subject.reader is not None
-    inputs = synthetic_inputs(statistics, axis, pictures) if pool is None else real_pool(pool)
+    pictures, stateful = isinstance(subject.contract, ImageInput), bool(subject.model.state)
+    labelled, every = subject.task == "classify" and not stateful, subject.reader is not None
     sessions = [open_one(candidate.data, candidate.variant) for candidate in candidates]
     try:
-        golden, tolerance = make_golden(sessions, inputs, labelled=labelled, every=every)
+        if stateful:
+            sequences = synthetic_sequences(statistics, axis, pictures) if pool is None else real_sequences(pool)
+            golden, tolerance = make_golden_sequence(sessions, sequences)
+        else:
+            inputs = synthetic_inputs(statistics, axis, pictures) if pool is None else real_pool(pool)
+            golden, tolerance = make_golden(sessions, inputs, labelled=labelled, every=every)
     finally:
         for session in sessions:
             session.close()
@@ -132,6 +143,7 @@ def _compare(
 ) -> Verified:
     session = open_one(candidate.data, as_runtime(candidate.variant, runtime))
     try:
+        session.reset()
         outputs: NDArray[np.float32] = np.stack([run_float(session, x, every=every) for x in golden.input])
     finally:
         session.close()

@@ -22,7 +22,7 @@ from edge import archive
 from edge.arrays import pack_arrays, unpack_arrays
 from edge.bundle_rules import check_arrays, check_manifest
 from edge.errors import BadBundleError, DiskFullError, FileMissingError
-from edge.manifest import AudioInput, Head, ImageInput, Manifest, Quality, SeriesInput, Variant
+from edge.manifest import STATEFUL_FORMAT, AudioInput, Head, ImageInput, Manifest, Quality, SeriesInput, Variant
 
 KIB, MIB = 1024, 1024 * 1024
 MANIFEST, GOLDEN, BASELINE = "manifest.json", "golden.npz", "baseline.npz"
@@ -50,7 +50,8 @@ class Golden:
     """What every runtime must reproduce before the model may run."""
 
     input: NDArray[np.float32]
-    """[n, *sample]: real-valued model input before quantization; sample is the model's shape without its leading 1."""
+    """[n, *sample]: real-valued model input before quantization; sample is the model's shape without its leading 1.
+    For a model with a state these are n steps of one sequence, which begins with the state at zero."""
     outputs: NDArray[np.float32]
     """[n, k]: the first output, or a detector's outputs one after the other; flattened and dequantized."""
 
@@ -166,7 +167,7 @@ def open_bundle(path: Path) -> Bundle:
             for variant in manifest.variants:
                 _model(file, members[variant.file], variant)
         except BadBundleError as exc:
-            raise _bad(path, exc.problem.removeprefix("not a bundle: ")) from exc
+            raise _bad(path, exc.problem.removeprefix("not a bundle: "), exc.remedy) from exc
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Bundle(path, manifest, golden, baseline, sha256, size, members)
@@ -179,6 +180,7 @@ def describe(manifest: Manifest) -> str:
         f"{manifest.name} version {manifest.version}, for {manifest.target}",
         f"  input     {_input(manifest)}",
         _task(manifest),
+        *([f"  state     {_state(manifest)}"] if manifest.stateful else []),
         f"  quality   {q.metric} {_value(q, q.compiled)} (float {_value(q, q.reference)}, "
         f"drop {q.drop * 100:+.2f} points, 95 % interval {q.ci95[0] * 100:+.2f} to {q.ci95[1] * 100:+.2f}), "
         f"decides like float on {q.agreement:.1%} of {q.samples} samples",
@@ -203,6 +205,12 @@ def _task(manifest: Manifest) -> str:
     if manifest.task != "classify":
         return f"  task      {manifest.task}"
     return f"  labels    {len(names)}: {', '.join(names[:8])}{', ...' if names[8:] else ''}"
+
+
+def _state(manifest: Manifest) -> str:
+    states = manifest.variants[0].state
+    sizes = ", ".join(f"{one.input.name} of {' x '.join(map(str, one.input.shape))}" for one in states)
+    return f"{sizes}; zero at first, after a gap and after a switch"
 
 
 def _value(quality: Quality, value: float) -> str:
@@ -260,11 +268,32 @@ def _arrays(
     return unpack_arrays(_member(file, members, name, most_bytes), arrays, name)
 
 
+class _Stated(msgspec.Struct, frozen=True):
+    """What is read of a manifest that this release does not understand."""
+
+    format: int = 0
+
+
 def _manifest(data: bytes) -> Manifest:
     try:
         return msgspec.json.decode(data, type=Manifest)
+    except msgspec.ValidationError as exc:
+        stated = _stated_format(data)
+        if stated > STATEFUL_FORMAT:
+            raise BadBundleError(
+                f"{MANIFEST} has format {stated}, and this release reads up to {STATEFUL_FORMAT}",
+                remedy="install a newer edgewright here, or compile the model with this release",
+            ) from exc
+        raise BadBundleError(f"{MANIFEST}: {exc}", remedy=archive.REMEDY) from exc
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise BadBundleError(f"{MANIFEST}: {exc}", remedy=archive.REMEDY) from exc
+
+
+def _stated_format(data: bytes) -> int:
+    try:
+        return msgspec.json.decode(data, type=_Stated).format
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return 0
 
 
 def _model(file: BinaryIO, member: archive.Member, variant: Variant) -> bytes:
@@ -274,5 +303,5 @@ def _model(file: BinaryIO, member: archive.Member, variant: Variant) -> bytes:
     return data
 
 
-def _bad(path: Path, what: str) -> BadBundleError:
-    return BadBundleError(f"{path.name} is not a bundle: {what}", remedy=archive.REMEDY)
+def _bad(path: Path, what: str, remedy: str = archive.REMEDY) -> BadBundleError:
+    return BadBundleError(f"{path.name} is not a bundle: {what}", remedy=remedy)

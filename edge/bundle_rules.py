@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge import archive
 from edge.boxes import check_head
 from edge.errors import BadBundleError, BadInputContractError
-from edge.manifest import Head, Manifest, TensorSpec, Variant
+from edge.manifest import FORMAT, STATEFUL_FORMAT, Head, Manifest, TensorSpec, Variant
 from edge.preprocess import check_contract, sample_shape
 from edge.quantization import LIMITS as CODES
 from edge.statistics import SCORE_EDGES
@@ -30,9 +30,12 @@ def check_manifest(manifest: Manifest, members: Mapping[str, archive.Member], re
     require(len(set(files)) == len(files), "two variants share one file")
     require(set(members) == set(files) | reserved, f"members {sorted(members)} are not those of the manifest")
     first = manifest.variants[0]
+    wanted_format = STATEFUL_FORMAT if manifest.stateful else FORMAT
+    require(manifest.format == wanted_format, f"format {manifest.format}, where its variants need {wanted_format}")
     for variant in manifest.variants:
         require(variant.size_bytes == members[variant.file].size_bytes, f"{variant.file} has not the size it should")
         require(variant.input.shape == first.input.shape, "the variants take inputs of different shapes")
+        require(_sizes(variant) == _sizes(first), "the variants have states of different sizes")
         _check_variant(variant, manifest)
     try:
         check_contract(manifest.input, first.input)
@@ -93,14 +96,22 @@ def require(holds: bool, otherwise: str) -> None:
 
 def _check_variant(variant: Variant, manifest: Manifest) -> None:
     require(len(variant.outputs) >= 1, f"{variant.file} has no output")
-    for spec in (variant.input, *variant.outputs):
+    states = [spec for one in variant.state for spec in (one.input, one.output)]
+    for spec in (variant.input, *variant.outputs, *states):
         _check_tensor(spec)
+    for one in variant.state:
+        require(one.input.shape == one.output.shape, f"the state {one.input.name!r} changes its shape")
     size = numbers_of(variant, manifest)
     require(size == output_size(manifest), "the variants have outputs of different sizes")
     most = MOST_OF_BOXES if manifest.task == "detect" else MOST_NUMBERS
     require(size <= most, f"{variant.file} has {size} outputs, more than {most}")
     if manifest.labels and manifest.task == "classify":
         require(len(manifest.labels) == size, f"{len(manifest.labels)} labels for {size} outputs")
+
+
+def _sizes(variant: Variant) -> list[int]:
+    """How many numbers each state has; the layout may differ between two formats."""
+    return [math.prod(one.input.shape) for one in variant.state]
 
 
 def _check_head(manifest: Manifest) -> None:

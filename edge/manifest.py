@@ -1,4 +1,4 @@
-"""What a bundle says of itself: `manifest.json`, format 1. Every number has a unit in its name or its docstring."""
+"""What a bundle says of itself: `manifest.json`, formats 1 and 2. Numbers have a unit in their name or docstring."""
 
 from typing import Annotated, Literal
 
@@ -6,7 +6,10 @@ import msgspec
 
 from edge.topics import ID_PATTERN
 
-FORMAT: Literal[1] = 1
+Format = Literal[1, 2]
+FORMAT: Format = 1
+STATEFUL_FORMAT: Format = 2
+"""Of a bundle whose model has a state: a release that knows none must not run it as if it had none."""
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 """64 lower-case hex digits; `$` alone would let a last line break through."""
@@ -41,7 +44,15 @@ class TensorSpec(Record, frozen=True, kw_only=True):
     zero_point: int | None = None
 
 
-class Variant(Record, frozen=True, kw_only=True):
+class StateSpec(Record, frozen=True, kw_only=True):
+    """One state of a model: zeros at first, then what leaves as `output` comes in as `input` of the next step."""
+
+    input: TensorSpec
+    output: TensorSpec
+    """Of the same shape; where its dtype or scale is another one, the runtime converts."""
+
+
+class Variant(Record, frozen=True, kw_only=True, omit_defaults=True):
     """One compiled form of the model. The first variant of a manifest is the one that runs."""
 
     runtime: RuntimeName
@@ -52,6 +63,9 @@ class Variant(Record, frozen=True, kw_only=True):
     size_bytes: int
     input: TensorSpec
     outputs: tuple[TensorSpec, ...]
+    """The model's answers, without the state."""
+    state: Annotated[tuple[StateSpec, ...], msgspec.Meta(max_length=16)] = ()
+    """Empty for a model that has no memory, and then not written."""
 
 
 class ImageInput(Record, frozen=True, kw_only=True, tag_field="kind", tag="image"):
@@ -241,7 +255,8 @@ class Provenance(Record, frozen=True, kw_only=True):
 class Manifest(Record, frozen=True, kw_only=True):
     """`manifest.json`."""
 
-    format: Literal[1] = FORMAT
+    format: Format = FORMAT
+    """2 where the variants have a state, else 1."""
     name: Name
     version: Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
     target: Name
@@ -254,8 +269,14 @@ class Manifest(Record, frozen=True, kw_only=True):
     score_edges: tuple[float, ...] = ()
     """Edges of the baseline's score histogram; empty for a classifier, which has `edge.statistics.SCORE_EDGES`."""
     input: InputContract
+    """Of one step, where the model has a state."""
     variants: Annotated[tuple[Variant, ...], msgspec.Meta(min_length=1, max_length=2)]
     quality: Quality
     latency: tuple[Latency, ...] = ()
     golden: Tolerance
     provenance: Provenance
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the model has a memory: then golden samples are one sequence, and each frame is a step."""
+        return bool(self.variants[0].state)

@@ -136,6 +136,8 @@ class Press:
         self._pipes = spec.publications
         self._contract, self._epoch, self._active = spec.contract, spec.epoch, spec.active
         self._window = window_of(spec.contract)
+        self._anew, self._began = True, 0
+        """Whether the next frame begins a stretch, and the frame that this one began with."""
         self.frame = self._writer.last_frame
         self.dropped = 0
         """Frames that found no free slot."""
@@ -143,7 +145,7 @@ class Press:
     def act(self, order: Act) -> None:
         """From the next frame on another loop decides: this assignment, between two frames, is the switch."""
         if order.contract != self._contract:  # else the window goes on without a gap
-            self._window = window_of(order.contract, before=self._window)
+            self._window, self._anew = window_of(order.contract, before=self._window), True
         self._contract, self._epoch, self._active = order.contract, order.epoch, order.active
 
     @property
@@ -163,6 +165,8 @@ class Press:
     def publish(self, shot: Picture) -> None:
         """Copy one picture into a free slot and tell every loop; a loop whose pipe is full misses it."""
         self.frame += 1
+        if self._anew:
+            self._anew, self._began = False, self.frame % 2**32
         pixels = self._fitted(shot.pixels)
         out = self._writer.begin(pixels.shape, pixels.dtype.type)
         if out is None:
@@ -170,7 +174,10 @@ class Press:
             return
         np.copyto(out, pixels)
         slot = self._writer.commit(self.frame, shot.captured_ns)
-        packet = Publication(slot, self._active, self._epoch, self.frame, shot.captured_ns, time.monotonic_ns()).pack()
+        seen = Publication(
+            slot, self._active, self._epoch, self.frame, shot.captured_ns, time.monotonic_ns(), self._began
+        )
+        packet = seen.pack()
         for pipe in self._pipes:
             send(pipe, packet)
 
@@ -182,12 +189,13 @@ class Press:
                 remedy="take another source, or a bundle whose input contract is a series or audio",
             )
         if rows.gap:
-            self._window.clear()
+            self.start_anew()
         for window in self._window.push(rows.values):
             self.publish(Picture(window, rows.captured_ns - self._window.late_ns))
 
     def start_anew(self) -> None:
         """The source broke off: what comes next does not join what came before."""
+        self._anew = True
         if self._window is not None:
             self._window.clear()
 

@@ -8,11 +8,12 @@ Imports only the standard library, because the guard uses it. Times: CLOCK_MONOT
 import fcntl
 import os
 import struct
+from collections import deque
 from typing import NamedTuple
 
 PACKET_BYTES = 64
 _READ_BYTES = 1 << 16  # a multiple of PACKET_BYTES, and at least as much as a pipe of ours holds
-_PUBLICATION = struct.Struct("<IIIxxxxQqq")
+_PUBLICATION = struct.Struct("<IIIxxxxQqqI")
 _COMMAND = struct.Struct("<IIQqq")
 _PUBLICATION_PAD = bytes(PACKET_BYTES - _PUBLICATION.size)
 _COMMAND_PAD = bytes(PACKET_BYTES - _COMMAND.size)
@@ -27,6 +28,8 @@ class Publication(NamedTuple):
     frame: int
     captured_ns: int
     published_ns: int
+    began: int = 0
+    """Number, modulo 2**32, of the frame that the stretch without a gap began with, up to this one."""
 
     def pack(self) -> bytes:
         """Encode as one packet."""
@@ -94,6 +97,27 @@ def packets(fd: int) -> list[bytes]:
 def newest(fd: int) -> bytes | None:
     """Take everything out of the pipe and return the last packet; None when it was empty."""
     return _drain(fd)[-PACKET_BYTES:] or None
+
+
+class Announced:
+    """What capture announces to one loop: the newest frame, or every one in order for a model with a state."""
+
+    def __init__(self, fd: int, *, in_order: bool) -> None:
+        self._fd, self._in_order = fd, in_order
+        self._waiting: deque[bytes] = deque()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `take()` has something without a look into the pipe."""
+        return bool(self._waiting)
+
+    def take(self) -> bytes | None:
+        """The next packet to act on; None when there is none."""
+        if not self._in_order:
+            return newest(self._fd)
+        if not self._waiting:
+            self._waiting.extend(packets(self._fd))
+        return self._waiting.popleft() if self._waiting else None
 
 
 def _drain(fd: int) -> bytes:

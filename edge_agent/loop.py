@@ -20,9 +20,10 @@ from edge.preprocess import Preprocessor
 from edge.quantization import dequantize
 from edge.runtimes import Session, check_golden, open_session, outputs_of
 from edge_agent.board import Board
-from edge_agent.channels import Command, Publication, newest, send
+from edge_agent.channels import Announced, Command, Publication, send
 from edge_agent.deciders import Decider, Inputs, check_reads, make_decider
 from edge_agent.link import BEAT_S, Beat, Link, LoopReady, die_with, start_child
+from edge_agent.memory import Memory, memory_of
 from edge_agent.recording.tap import Taps, open_taps
 from edge_agent.records import Decided
 from edge_agent.ring import RingReader
@@ -31,16 +32,20 @@ from edge_agent.specs import LoopSpec
 
 
 def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
-    """Main path: one turn for each frame that is announced while this loop is the active one."""
+    """Main path: one turn for each frame that is announced while this loop is the active one.
+
+    The newest frame wins; but a model with a state takes every one in order, for each is a step of its sequence.
+    """
     now, session, decider, ring, board = time.monotonic_ns, parts.session, parts.decider, parts.ring, parts.board
-    taps = parts.taps
+    taps, memory = parts.taps, parts.memory
+    announced, fresh = Announced(spec.publications_fd, in_order=memory is not None), False
     poll, max_age_ns, last_frame, lost = _poll(spec, link), round(spec.max_age_ms * 1e6), 0, 0
     while link.open:
-        poll.poll(BEAT_S * 1000)
+        poll.poll(0 if announced.waiting else BEAT_S * 1000)
         if link.beat_due():
             link.orders()
             link.say(Beat())
-        packet = newest(spec.publications_fd)
+        packet = announced.take()
         if packet is None:
             link.orders()
             continue
@@ -55,6 +60,8 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
         if read_ns - seen.captured_ns > max_age_ns:
             ring.release(seen.slot)
             continue
+        if memory is not None:
+            fresh = memory.follow(seen)
         parts.preprocessor.into(picture, session.input_buffer())
         if taps is None:
             ring.release(seen.slot)
@@ -79,7 +86,7 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
             )  # fmt: skip
             lost = 0 if send(spec.records_fd, record.pack()) else dropped
         if taps is not None:
-            taps.turn(seen, picture, inputs, decision, dropped, (read_ns, handed_ns), decider.floor)
+            taps.turn(seen, picture, inputs, decision, dropped, (read_ns, handed_ns), decider.floor, fresh=fresh)
             ring.release(seen.slot)
 
 
@@ -92,6 +99,8 @@ class Parts:
     decider: Decider
     ring: RingReader
     board: Board
+    memory: Memory | None
+    """None: the model has no state."""
     taps: Taps | None
     """None: nobody else wants to see its turns."""
     head: Head | None
@@ -124,6 +133,7 @@ def run(spec: LoopSpec, link: Link) -> None:
         make_decider(chosen.kind, chosen.options, Path(chosen.folder), bundle.manifest.labels, spec.actions),
         RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token))),
         Board(spec.sensors),
+        memory_of(session, bundle.manifest.input, max_age_ms=spec.max_age_ms, period_ms=spec.period_ms),
         open_taps(spec, bundle, session),
         head,
     )

@@ -171,6 +171,7 @@ class Plan:
             decider=self._chosen(config.decider.kind, config.decider.options),
             actions=config.decider.actions,
             max_age_ms=max(one.max_age_ms for one in config.actuators),
+            period_ms=1000 / config.source.fps,
             ring_fd=channels.ring_fd,
             token=channels.token,
             publications_fd=channels.publications[place].read_fd,

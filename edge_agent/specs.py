@@ -136,6 +136,8 @@ class LoopSpec(Spec, frozen=True, kw_only=True):
     actions: tuple[str, ...]
     max_age_ms: float
     """Largest of all actuators: an older frame is of use to none."""
+    period_ms: float
+    """Between two frames, or rows, of the source as it is configured."""
     ring_fd: int
     token: str
     publications_fd: int

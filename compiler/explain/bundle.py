@@ -14,6 +14,7 @@ from compiler.explain.layer_by_layer import explain_layers, plain
 from compiler.explain.layers import LayerError
 from compiler.load import load_model
 from compiler.load.source import SourceModel
+from compiler.load.state import read_states
 from compiler.measure import (
     Measured,
     Predictor,
@@ -89,7 +90,8 @@ def explain_bundle(question: Question, *, stage: Stage, predict: Predictor = no_
     bundle = open_bundle(question.bundle)
     manifest, runtime = bundle.manifest, _runtime(bundle.manifest)
     with stage("loading the model", None):
-        model = check_source(load_model(question.model), manifest)
+        states = read_states(manifest.provenance.recipe.get("state", ""))
+        model = check_source(load_model(question.model, states), manifest)
     subject = _subject(question, manifest, model, stage)
     parts = split(subject.samples.digests)
     calibrate, select = subject.part(parts.calibrate).usual(), subject.part(parts.select)
@@ -140,7 +142,7 @@ def repair(one: Measured, bare: Measured, *, chosen: bool) -> Repair:
 
 def _subject(question: Question, manifest: Manifest, model: SourceModel, stage: Stage) -> Subject:
     check_task(model, manifest.task)
-    data = open_data(question.data, label_column=question.label_column, task=manifest.task)
+    data = open_data(question.data, label_column=question.label_column, task=manifest.task, stateful=manifest.stateful)
     head = manifest.head if isinstance(manifest.head, Head) else None
     resolved = Resolved(manifest.input, manifest.labels, "the bundle", head)
     return subject_of(model, data, resolved, manifest.labels, manifest.task, stage)
@@ -151,7 +153,9 @@ def _search(
 ) -> Found:
     """Build and measure plain int8, then what the effort says, on the main variant's runtime only."""
     target, runtime = stand_in(compilable_target(manifest.target)), _runtime(manifest)
-    tried = [one for one in plans(select.model.kind, target, question.scope.effort) if one.runtime == runtime]
+    stateful = bool(select.model.state)
+    known = plans(select.model.kind, target, question.scope.effort, stateful=stateful)
+    tried = [one for one in known if one.runtime == runtime]
     wanted = tuple(dict.fromkeys((plain(tried, runtime), *tried)))
     with stage("float reference", len(select.samples)) as step:
         run = run_reference(select, step)

@@ -7,15 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.export import onnx_format, tflite_format
+from compiler.export.ends import Ends
 from compiler.load.source import SourceModel
 from compiler.observe import Observations
 from compiler.observe.ranges import Range
 from compiler.plan import Format, Plan
 from compiler.quantize.kernels import Kernel
 from compiler.quantize.layers import Constants, Network
-from edge.manifest import TensorSpec
 
-Specs = tuple[TensorSpec, tuple[TensorSpec, ...]]
 Tensors = Mapping[str, NDArray[np.float32]]
 Samples = Iterable[NDArray[np.float32]]
 
@@ -48,8 +47,8 @@ class FileFormat:
     """Kinds of operators that compute in float in an integer file."""
     shrink: Callable[[bytes, Plan], bytes]
     """Prepared file -> one with smaller weights that computes in float."""
-    describe: Callable[[bytes], Specs]
-    """File -> its input and outputs."""
+    describe: Callable[[bytes], Ends]
+    """File -> its input, outputs and states."""
     note: Callable[[bytes, Plan], str]
     """Compiled file -> a few words for people."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from compiler.export.ends import Ends, ends_of
 from compiler.load.source import SourceModel
 from compiler.observe.onnx_model import observe_onnx, run_onnx
 from compiler.observe.ranges import Range
@@ -107,8 +108,8 @@ def _blamed() -> Iterator[None]:
         raise BadModelError(problem, remedy="use the float variant, or simplify the network") from exc
 
 
-def describe(content: bytes) -> tuple[TensorSpec, tuple[TensorSpec, ...]]:
-    """Read input and outputs from the file.
+def describe(content: bytes) -> Ends:
+    """Read inputs and outputs from the file.
 
     Raises: BadModelError for an output whose size depends on the data, or of another type.
     """
@@ -116,8 +117,8 @@ def describe(content: bytes) -> tuple[TensorSpec, tuple[TensorSpec, ...]]:
 
     graph = onnx.load_model_from_string(content).graph
     weights = {tensor.name for tensor in graph.initializer}
-    (first,) = [value for value in graph.input if value.name not in weights]
-    return _spec(first), tuple(_spec(value) for value in graph.output)
+    inputs = [_spec(value) for value in graph.input if value.name not in weights]
+    return ends_of(inputs, [_spec(value) for value in graph.output])
 
 
 def _spec(value: Any) -> TensorSpec:  # noqa: ANN401  an onnx.ValueInfoProto

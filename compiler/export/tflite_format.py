@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Literal
 
+from compiler.export.ends import Ends, ends_of
 from compiler.load.source import SourceModel
-from compiler.load.tflite_file import input_spec, open_interpreter, tensor_spec
+from compiler.load.tflite_file import open_interpreter, tensor_spec
 from compiler.observe.ranges import Range
 from compiler.observe.tflite_model import observe_tflite, run_tflite
 from compiler.plan import Plan
@@ -14,7 +15,6 @@ from compiler.quantize.tflite_layers import read_network, write_constants
 from compiler.quantize.tflite_model import float_operators, has_integers, modernize
 from compiler.quantize.tflite_recipes import quantize_tflite, shrink_tflite
 from edge.errors import BadModelError, EdgeError
-from edge.manifest import TensorSpec
 
 __all__ = [
     "describe",
@@ -102,11 +102,11 @@ def _blamed() -> Iterator[None]:
         raise BadModelError(problem, remedy="use the float variant, or simplify the network") from exc
 
 
-def describe(content: bytes) -> tuple[TensorSpec, tuple[TensorSpec, ...]]:
-    """Open the file and read its input and outputs.
+def describe(content: bytes) -> Ends:
+    """Open the file and read its inputs and outputs.
 
     Raises: BadModelError.
     """
     interpreter = open_interpreter(content, "the compiled file")
-    outputs = tuple(tensor_spec(detail) for detail in interpreter.get_output_details())
-    return input_spec(interpreter, "the compiled file"), outputs
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    return ends_of([tensor_spec(one) for one in inputs], [tensor_spec(one) for one in outputs])

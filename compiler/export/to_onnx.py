@@ -16,23 +16,23 @@ def export_onnx(model: SourceModel) -> bytes:
     """
     import torch
 
-    example = torch.zeros(model.input_shape)
+    example = tuple(torch.zeros(shape) for shape in (model.input_shape, *model.state))
     try:
         with quiet(), torch.inference_mode(mode=False):
             import onnx_ir as ir
 
             program: Any = torch.onnx.export(
                 model.payload,
-                (example,),
+                example,
                 dynamo=True,
                 verbose=False,
                 optimize=False,
                 external_data=False,
                 opset_version=OPSET,
-                input_names=["input"],
+                input_names=["input", *state_names(len(model.state))],
             )
             graph = program.model
-            _name_outputs(graph.graph)
+            _name_outputs(graph.graph, len(model.state))
             rewrite(graph)
             content: bytes = ir.to_proto(graph).SerializeToString(deterministic=True)
     except Exception as exc:  # the exporter wraps errors of many types
@@ -40,10 +40,16 @@ def export_onnx(model: SourceModel) -> bytes:
     return content
 
 
-def _name_outputs(graph: Any) -> None:  # noqa: ANN401  an onnx_ir.Graph
-    """Call them output, output_1 ...: torch names them after the last layer."""
+def state_names(count: int) -> list[str]:
+    """Names of a file's inputs for states."""
+    return [f"state_{at}" for at in range(count)]
+
+
+def _name_outputs(graph: Any, states: int) -> None:  # noqa: ANN401  an onnx_ir.Graph
+    """Call them output, output_1 ..., and at the end state_0_next ...: torch names them after the last layer."""
+    answers = len(graph.outputs) - states
     for i, value in enumerate(graph.outputs):
-        value.name = f"output_{i}" if i else "output"
+        value.name = f"state_{i - answers}_next" if i >= answers else f"output_{i}" if i else "output"
 
 
 def explain_failure(exc: BaseException, format_name: str) -> BadModelError:

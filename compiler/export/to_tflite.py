@@ -21,7 +21,8 @@ def export_tflite(model: SourceModel, *, channels_last: bool = False) -> bytes:
         network = import_onnx(model.payload)
     else:
         network = model.payload
-    return convert(network, (torch.zeros(model.input_shape),), channels_last=channels_last)
+    example = tuple(torch.zeros(shape) for shape in (model.input_shape, *model.state))
+    return convert(network, example, channels_last=channels_last)
 
 
 def convert(network: Any, example: tuple[Any, ...], *, channels_last: bool = False) -> bytes:  # noqa: ANN401

@@ -2,9 +2,11 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from compiler.load.source import SourceModel
+from compiler.load.state import StatePair
 from edge.errors import BadModelError, FileMissingError
 
 __all__ = ["SourceModel", "load_model"]
@@ -12,30 +14,34 @@ __all__ = ["SourceModel", "load_model"]
 _FUNCTION = re.compile(r"(?P<file>.+\.py):(?P<function>\w+)")
 
 
-def load_model(spec: str) -> SourceModel:
-    """Load `.pt2`, `.onnx`, `.tflite` or `file.py:function`.
+def load_model(spec: str, states: Sequence[StatePair] = ()) -> SourceModel:
+    """Load `.pt2`, `.onnx`, `.tflite` or `file.py:function`; `states`: which outputs go back in at the next step.
 
-    Raises: FileMissingError; BadModelError when it is not a model that can be compiled; MissingExtraError.
+    Raises: FileMissingError; BadModelError when it is not a model that can be compiled; MissingExtraError;
+    BadArgumentError for a state that the model does not have.
     """
     if match := _FUNCTION.fullmatch(spec):
         from compiler.load.python_function import load_function
 
-        return load_function(_existing(match["file"]), match["function"])
+        return load_function(_existing(match["file"]), match["function"], states)
     path = _existing(spec)
     content = path.read_bytes()
     match path.suffix.lower():
         case ".onnx":
             from compiler.load.onnx_file import load_onnx
 
-            return load_onnx(path)
+            return load_onnx(path, states)
         case ".tflite":
             from compiler.load.tflite_file import load_tflite
 
+            if states:
+                problem = f"{path.name}: a .tflite with a state is not compiled by this release"
+                raise BadModelError(problem, remedy="give the network that it came from, as .pt2, .py or .onnx")
             return load_tflite(content, name=path.stem, sha256=hashlib.sha256(content).hexdigest())
         case ".pt2":
             from compiler.load.exported_program import load_exported_program
 
-            return load_exported_program(path, sha256=hashlib.sha256(content).hexdigest())
+            return load_exported_program(path, sha256=hashlib.sha256(content).hexdigest(), states=states)
     raise _not_a_model(path, content)
 
 

@@ -5,12 +5,13 @@ A .pt2 of unknown origin is checked for pickled parts, which could run code, bef
 
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from compiler.load.source import SourceModel
+from compiler.load.state import Port, StatePair
 from compiler.load.torch_module import from_module, import_torch
 from compiler.quiet import quiet
 from edge.errors import BadModelError
@@ -19,8 +20,8 @@ _PICKLED = ("opaque_obj", "custom_obj")
 _WRITE_ONE = "write it with torch.export.save(torch.export.export(network.eval(), (example,)), 'model.pt2')"
 
 
-def load_exported_program(path: Path, *, sha256: str) -> SourceModel:
-    """Open an exported program with one float32 input.
+def load_exported_program(path: Path, *, sha256: str, states: Sequence[StatePair] = ()) -> SourceModel:
+    """Open an exported program with one float32 input, or more where they are states.
 
     Raises: BadModelError if it is not one, holds pickled objects, or has open dimensions other than the batch.
     """
@@ -31,8 +32,8 @@ def load_exported_program(path: Path, *, sha256: str) -> SourceModel:
             program = torch.export.load(path)
     except Exception as exc:  # torch raises many types for a file that it cannot read
         raise BadModelError(f"{path.name} is not an exported program: {_first_line(exc)}", remedy=_WRITE_ONE) from exc
-    shape = _input_shape(torch, program, path.name)
-    return from_module(program.module(check_guards=False), shape, name=path.stem, sha256=sha256)
+    inputs = _inputs(torch, program, path.name)
+    return from_module(program.module(check_guards=False), inputs, name=path.stem, sha256=sha256, states=states)
 
 
 def _refuse_pickles(path: Path) -> None:
@@ -64,23 +65,32 @@ def _weights_only() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _input_shape(torch: Any, program: Any, name: str) -> tuple[int, ...]:  # noqa: ANN401
-    """Return the one input's shape; an open batch is 1.
+def _inputs(torch: Any, program: Any, name: str) -> list[Port]:  # noqa: ANN401
+    """Return the inputs' names and shapes; an open batch is 1.
 
     Raises: BadModelError.
     """
     values = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
-    inputs = [values[item] for item in program.graph_signature.user_inputs if item in values]
-    if len(inputs) != 1:
-        problem = f"{name} has {len(inputs)} inputs; this release compiles networks with one"
-        raise BadModelError(problem, remedy="join the inputs into one tensor in a wrapper network")
-    if inputs[0].dtype != torch.float32:
-        raise BadModelError(f"the input of {name} is {inputs[0].dtype}", remedy="export it with a float32 example")
-    open_sizes = [i for i, size in enumerate(inputs[0].shape) if i > 0 and not isinstance(size, int)]
+    found = [item for item in program.graph_signature.user_inputs if item in values]
+    for item in found:
+        if values[item].dtype != torch.float32:
+            raise BadModelError(
+                f"the input of {name} is {values[item].dtype}", remedy="export it with a float32 example"
+            )
+    first = list(values[found[0]].shape) if found else []
+    batch = first[0] if first and not isinstance(first[0], int) else None
+    return [Port(item, _fixed(values[item].shape, batch, name)) for item in found]
+
+
+def _fixed(shape: Sequence[Any], batch: Any, name: str) -> tuple[int, ...]:  # noqa: ANN401  torch's symbolic sizes
+    """Return a shape in which the open batch is 1, wherever it stands."""
+    sizes = [1 if not isinstance(size, int) and (at == 0 or size is batch or size == batch) else size
+             for at, size in enumerate(shape)]  # fmt: skip
+    open_sizes = [at for at, size in enumerate(sizes) if not isinstance(size, int)]
     if open_sizes:
         problem = f"{name} leaves dimensions {open_sizes} of its input open"
         raise BadModelError(problem, remedy="export it with fixed sizes; only the batch may be dynamic")
-    return (1, *(int(size) for size in inputs[0].shape[1:]))
+    return tuple(sizes)
 
 
 def _first_line(exc: Exception) -> str:

@@ -1,28 +1,27 @@
 """`.onnx` -> SourceModel."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from compiler.load.source import Outputs, SourceModel, guess_layout
+from compiler.load.onnx_ends import arrange_ends
+from compiler.load.source import Floats, Outputs, Reference, SourceModel, guess_layout
+from compiler.load.state import StatePair
 from compiler.passes import simplify
 from compiler.quiet import quiet
 from edge.errors import BadModelError, EdgeError, MissingExtraError
 
-_FIXED = "export it with fixed sizes; only the batch (the first dimension) may stay open"
 
+def load_onnx(path: Path, states: Sequence[StatePair] = ()) -> SourceModel:
+    """Open an ONNX file with one float32 input, or more where they are states; weights in the file or beside it.
 
-def load_onnx(path: Path) -> SourceModel:
-    """Open an ONNX file with one float32 input, weights in the file or beside it.
-
-    Raises: BadModelError; MissingExtraError.
+    Raises: BadModelError; MissingExtraError; BadArgumentError for a state that it does not have.
     """
     proto, sha256 = _read(path)
-    shape = _input_shape(proto, path.name)
+    shape, *state_shapes = arrange_ends(proto, states, path.name)
     try:
         payload = simplify(proto.SerializeToString(deterministic=True))
     except EdgeError:
@@ -30,24 +29,26 @@ def load_onnx(path: Path) -> SourceModel:
     except Exception as exc:  # the rewriter raises many types for graphs that break ONNX's rules
         problem = f"{path.name} breaks the rules of ONNX: {_first_line(exc)}"
         raise BadModelError(problem, remedy="check it with onnx.checker, or export it anew") from exc
-    every = onnx_reference(payload, path.name)
+    reference = onnx_reference(payload, path.name)
+    start = tuple(np.zeros(one, np.float32) for one in state_shapes)
     return SourceModel(
         kind="onnx",
         name=path.stem,
         input_shape=shape,
         input_dtype="float32",
-        outputs=every(np.zeros(shape, np.float32))[0].size,
+        outputs=reference(np.zeros(shape, np.float32), start)[0][0].size,
         sha256=sha256,
         payload=payload,
-        reference=lambda x: every(x)[0].reshape(-1),
-        every=every,
+        reference=reference,
         layout=guess_layout(shape),
+        state=tuple(state_shapes),
+        pairs=tuple(states),
         quantized=any(node.op_type in {"DequantizeLinear", "QLinearConv"} for node in proto.graph.node),
     )
 
 
-def onnx_reference(content: bytes, name: str) -> Callable[[NDArray[np.float32]], Outputs]:
-    """Open with ONNX Runtime and return the function x -> all outputs.
+def onnx_reference(content: bytes, name: str) -> Reference:
+    """Open with ONNX Runtime and return the function (x, states) -> (all answers, new states).
 
     Raises: BadModelError naming the operator and node that cannot run.
     """
@@ -59,14 +60,17 @@ def onnx_reference(content: bytes, name: str) -> Callable[[NDArray[np.float32]],
     try:
         with quiet():
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-            feed = session.get_inputs()[0]
-            session.run(None, {feed.name: np.zeros(feed.shape, np.float32)})
+            feeds = session.get_inputs()
+            session.run(None, {feed.name: np.zeros(feed.shape, np.float32) for feed in feeds})
     except Exception as exc:  # ONNX Runtime's own exception types have no common base
         raise _cannot_run(content, name, exc) from exc
 
-    def run(x: NDArray[np.float32]) -> Outputs:
-        batch = np.ascontiguousarray(x, np.float32).reshape(feed.shape)
-        return tuple(np.asarray(output, np.float32) for output in session.run(None, {feed.name: batch}))
+    def run(x: Floats, states: Outputs) -> tuple[Outputs, Outputs]:
+        batch = np.ascontiguousarray(x, np.float32).reshape(feeds[0].shape)
+        given = dict(zip((feed.name for feed in feeds), (batch, *states), strict=True))
+        found = tuple(np.asarray(output, np.float32) for output in session.run(None, given))
+        answers = len(found) - len(states)
+        return found[:answers], found[answers:]
 
     return run
 
@@ -109,36 +113,6 @@ def files_of(path: Path) -> list[Path]:
 def _external_files(proto: Any) -> list[str]:  # noqa: ANN401  an onnx.ModelProto
     entries = (entry for tensor in proto.graph.initializer for entry in tensor.external_data)
     return sorted({entry.value for entry in entries if entry.key == "location"})
-
-
-def _input_shape(proto: Any, name: str) -> tuple[int, ...]:  # noqa: ANN401  an onnx.ModelProto
-    """Return the shape of the one real input, batch 1.
-
-    Raises: BadModelError.
-    """
-    import onnx
-
-    weights = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in weights]
-    if len(inputs) != 1:
-        names = ", ".join(value.name for value in inputs) or "none"
-        problem = f"{name} has {len(inputs)} inputs ({names}); this release compiles models with one"
-        raise BadModelError(problem, remedy="join the inputs into one tensor before exporting")
-    tensor = inputs[0].type.tensor_type
-    if tensor.elem_type != onnx.TensorProto.FLOAT:
-        kind = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise BadModelError(f"the input {inputs[0].name} of {name} is {kind}", remedy="export it with a float32 input")
-    dims = list(tensor.shape.dim)
-    if len(dims) < 2:
-        raise BadModelError(f"the input {inputs[0].name} of {name} has no batch dimension", remedy=_FIXED)
-    open_dims = [dim.dim_param or "?" for dim in dims[1:] if dim.dim_value < 1]
-    if open_dims:
-        problem = f"the input {inputs[0].name} of {name} leaves dimensions open: {', '.join(open_dims)}"
-        raise BadModelError(problem, remedy=_FIXED)
-    if dims[0].HasField("dim_value") and dims[0].dim_value not in {-1, 1}:
-        problem = f"the input {inputs[0].name} of {name} has a fixed batch of {dims[0].dim_value}"
-        raise BadModelError(problem, remedy="export it with a batch of 1, or with an open batch")
-    return (1, *(dim.dim_value for dim in dims[1:]))
 
 
 def _cannot_run(content: bytes, name: str, exc: Exception) -> BadModelError:

@@ -2,10 +2,11 @@
 
 import hashlib
 import importlib.util
+import inspect
 import sys
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,15 @@ from types import ModuleType
 from typing import Any
 
 from compiler.load.source import SourceModel
+from compiler.load.state import Port, StatePair
 from compiler.load.torch_module import from_module, import_torch
 from compiler.quiet import stdout_to_stderr
 from edge.errors import BadModelError
 
+_POSITIONAL = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
-def load_function(path: Path, function: str) -> SourceModel:
+
+def load_function(path: Path, function: str, states: Sequence[StatePair] = ()) -> SourceModel:
     """Import `path`, call `function` without arguments, and take the network that it returns.
 
     Raises: BadModelError, with the line of the user's file where it failed.
@@ -28,9 +32,18 @@ def load_function(path: Path, function: str) -> SourceModel:
         maker = _find(_import(path), path, function)
         torch.manual_seed(0)  # a network without trained weights is at least the same one every time
         returned = _call(maker, path, function)
-    module, example = _network_and_example(torch, returned, f"{path.name}:{function}")
-    model = from_module(module, example.shape, name=path.stem, sha256=_digest(path, module))
-    return replace(model, behaviour=f"{model.sha256} {_behaviour(module, model.input_shape)}")
+    module, examples = _network_and_examples(torch, returned, f"{path.name}:{function}")
+    shapes = [tuple(int(size) for size in example.shape) for example in examples]
+    inputs = [Port(*one) for one in zip(_input_names(module, len(shapes)), shapes, strict=True)]
+    model = from_module(module, inputs, name=path.stem, sha256=_digest(path, module), states=states)
+    seen = shapes if states else [model.input_shape]
+    return replace(model, behaviour=f"{model.sha256} {_behaviour(module, seen)}")
+
+
+def _input_names(module: Any, count: int) -> list[str]:  # noqa: ANN401
+    """Name the inputs as `forward` does; by number, from 0, where it does not."""
+    named = [one.name for one in inspect.signature(module.forward).parameters.values() if one.kind in _POSITIONAL]
+    return [*named[:count], *(str(at) for at in range(len(named), count))]
 
 
 def _import(path: Path) -> ModuleType:
@@ -81,8 +94,8 @@ def _their_error(exc: BaseException, path: Path, doing: str) -> BadModelError:
     return BadModelError(problem, remedy=f"make `python {path.name}` with a call of the function run first")
 
 
-def _network_and_example(torch: Any, returned: Any, spec: str) -> tuple[Any, Any]:  # noqa: ANN401
-    """Accept (module, tensor) and (module, (tensor,)).
+def _network_and_examples(torch: Any, returned: Any, spec: str) -> tuple[Any, list[Any]]:  # noqa: ANN401
+    """Accept (module, tensor) and (module, (tensor, state ...)).
 
     Raises: BadModelError.
     """
@@ -94,16 +107,12 @@ def _network_and_example(torch: Any, returned: Any, spec: str) -> tuple[Any, Any
     module, examples = returned
     if not isinstance(examples, tuple | list):
         examples = (examples,)
-    if len(examples) != 1:
-        raise BadModelError(
-            f"{spec} has {len(examples)} inputs; this release compiles networks with one",
-            remedy="join the inputs into one tensor in a wrapper network",
-        )
-    example = torch.as_tensor(examples[0])
-    if example.dtype != torch.float32 or example.ndim < 2:
-        problem = f"the example input of {spec} is {example.dtype} of shape {tuple(example.shape)}"
-        raise BadModelError(problem, remedy="give a float32 tensor whose first dimension is the batch")
-    return module.eval().to("cpu"), example
+    tensors = [torch.as_tensor(example) for example in examples]
+    for example in tensors:
+        if example.dtype != torch.float32 or example.ndim < 2:
+            problem = f"the example input of {spec} is {example.dtype} of shape {tuple(example.shape)}"
+            raise BadModelError(problem, remedy="give a float32 tensor whose first dimension is the batch")
+    return module.eval().to("cpu"), tensors
 
 
 def _digest(path: Path, module: Any) -> str:  # noqa: ANN401
@@ -115,12 +124,12 @@ def _digest(path: Path, module: Any) -> str:  # noqa: ANN401
     return digest.hexdigest()
 
 
-def _behaviour(module: Any, shape: tuple[int, ...]) -> str:  # noqa: ANN401
+def _behaviour(module: Any, shapes: Sequence[tuple[int, ...]]) -> str:  # noqa: ANN401
     """Hash what the network computes: code that the file imports, settings and random numbers may change it, too."""
     from compiler.load.tape import fingerprint
 
     try:
-        return fingerprint(module, shape)
+        return fingerprint(module, shapes)
     except Exception:  # noqa: BLE001 - what cannot be recorded, for whatever reason, is never known again
         return uuid.uuid4().hex
 

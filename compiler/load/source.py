@@ -1,23 +1,26 @@
 """A trained model as it was given: the float reference that every candidate is compared with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.load.state import StatePair
 from edge.manifest import Dtype
 
 Kind = Literal["torch", "onnx", "tflite", "tflite-and-onnx"]
 Layout = Literal["NCHW", "NHWC"]
-Reference = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-Outputs = tuple[NDArray[np.float32], ...]
+Floats = NDArray[np.float32]
+Outputs = tuple[Floats, ...]
+Reference = Callable[[Floats, Outputs], tuple[Outputs, Outputs]]
+"""(data, states) -> (all answers, in the model's order and shapes; states of the next step)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceModel:
-    """One loaded model with one input."""
+    """One loaded model with one input for data, and a state or none."""
 
     kind: Kind
     name: str
@@ -40,26 +43,44 @@ class SourceModel:
     """The given file already computes in int8 or uint8."""
     onnx: bytes | None = field(default=None, repr=False)
     """Of a `tflite-and-onnx` source the same network as an .onnx file; `payload` is the .tflite."""
+    state: tuple[tuple[int, ...], ...] = ()
+    """Shape of each state, in the order of the inputs after the first, and of the last outputs."""
+    pairs: tuple[StatePair, ...] = ()
+    """As the user named the states."""
     note: str = ""
     """What loading changed, for people; empty if nothing."""
-    every: Callable[[NDArray[np.float32]], Outputs] | None = field(default=None, repr=False)
-    """Like `reference`, but all outputs, in their shapes. None: nobody can tell more than the first."""
     behaviour: str = ""
     """Of a network that Python code made: a hash of all that it computes, by which what was made of it is known again.
     Empty for a file, whose content is all there is."""
 
     @property
     def identity(self) -> str:
-        """By which what was built or measured of this model is known again."""
-        return self.behaviour or self.sha256
+        """By which what was built or measured of this model, with these states, is known again."""
+        return " ".join([self.behaviour or self.sha256, *map(str, self.pairs)])
 
-    def run_all(self, x: NDArray[np.float32]) -> Outputs:
+    @property
+    def start(self) -> Outputs:
+        """The states that a sequence begins with: zeros."""
+        return tuple(np.zeros(shape, np.float32) for shape in self.state)
+
+    def run(self, x: Floats) -> Floats:
+        """Compute the first output, flattened, of real-valued `x` with shape `input_shape`; a state is zero before."""
+        return self.run_all(x)[0].reshape(-1)
+
+    def run_all(self, x: Floats) -> Outputs:
         """Compute all outputs, in the model's order and shapes, of real-valued `x` with shape `input_shape`."""
-        return (self.reference(x),) if self.every is None else self.every(x)
+        return self.reference(x, self.start)[0]
 
-    def run(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute the first output, flattened, of real-valued `x` with shape `input_shape`."""
-        return self.reference(x)
+    def unroll(self, steps: Iterable[Floats]) -> Iterator[Floats]:
+        """Yield the first output, flattened, of each step of one sequence, which begins with every state at zero."""
+        return (outputs[0].reshape(-1) for outputs in self.unroll_all(steps))
+
+    def unroll_all(self, steps: Iterable[Floats]) -> Iterator[Outputs]:
+        """Yield all outputs of each step of one sequence, which begins with every state at zero."""
+        states = self.start
+        for x in steps:
+            outputs, states = self.reference(x, states)
+            yield outputs
 
 
 def guess_layout(shape: tuple[int, ...]) -> Layout | None:

@@ -15,8 +15,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-def fingerprint(module: torch.nn.Module, shape: Sequence[int]) -> str:
-    """Hash what `module` computes of an input of `shape`, and what it is made of."""
+def fingerprint(module: torch.nn.Module, shapes: Sequence[Sequence[int]]) -> str:
+    """Hash what `module` computes of inputs of these shapes, and what it is made of."""
     digest = hashlib.sha256()
     for name, part in module.named_modules():
         kind = type(part)
@@ -25,7 +25,7 @@ def fingerprint(module: torch.nn.Module, shape: Sequence[int]) -> str:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
         digest.update(f"{name} {_content(tensor)}\n".encode())
-    for line in _tape(module, torch.zeros(tuple(shape))):
+    for line in _tape(module, [torch.zeros(tuple(shape)) for shape in shapes]):
         digest.update(f"{line}\n".encode())
     return digest.hexdigest()
 
@@ -38,9 +38,9 @@ def _sources(module: torch.nn.Module) -> Iterator[Path]:
     yield from (file for file in files if file.is_file())
 
 
-def _tape(module: torch.nn.Module, x: torch.Tensor) -> list[str]:
-    with torch.no_grad(), _Recorder(x) as recorder:
-        result = module(x)
+def _tape(module: torch.nn.Module, inputs: Sequence[torch.Tensor]) -> list[str]:
+    with torch.no_grad(), _Recorder(inputs) as recorder:
+        result = module(*inputs)
     outputs = result if isinstance(result, tuple | list) else (result,)
     return [*recorder.lines, f"returns {recorder.write(outputs)}"]
 
@@ -53,11 +53,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Say no: nothing is compiled while this listens, so torch need not load its compiler (4 s) to keep it out."""
         return False
 
-    def __init__(self, x: torch.Tensor) -> None:
+    def __init__(self, inputs: Sequence[torch.Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.lines: list[str] = []
-        self._made: dict[int, str] = {id(x): "input"}
-        self._alive: list[torch.Tensor] = [x]
+        self._made: dict[int, str] = {id(one): f"input {at}" for at, one in enumerate(inputs)}
+        self._alive: list[torch.Tensor] = [*inputs]
         """So that no id is given twice."""
 
     def __torch_dispatch__(  # torch states no types for it

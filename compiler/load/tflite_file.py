@@ -4,9 +4,8 @@ import re
 from typing import Any, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from compiler.load.source import Outputs, SourceModel, guess_layout
+from compiler.load.source import Floats, Outputs, SourceModel, guess_layout
 from compiler.load.tflite_weights import expand_weights
 from compiler.quiet import quiet
 from edge.errors import BadModelError, MissingExtraError
@@ -27,15 +26,15 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
     interpreter = open_interpreter(content, f"{name}.tflite")
     spec = input_spec(interpreter, f"{name}.tflite")
 
-    def every(x: NDArray[np.float32]) -> Outputs:
+    def reference(x: Floats, _none: Outputs) -> tuple[Outputs, Outputs]:
         batch = quantize(np.asarray(x, np.float32).reshape(spec.shape), spec)
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], batch)
         _invoke(interpreter, name)
         details = interpreter.get_output_details()
-        return tuple(dequantize(interpreter.get_tensor(one["index"]), tensor_spec(one)) for one in details)
+        return tuple(dequantize(interpreter.get_tensor(one["index"]), tensor_spec(one)) for one in details), ()
 
     declared = [tensor_spec(detail).shape for detail in interpreter.get_output_details()]
-    outputs = every(np.zeros(spec.shape, np.float32))[0].size
+    outputs = reference(np.zeros(spec.shape, np.float32), ())[0][0].size
     _hold_shapes(interpreter, declared, name)
     return SourceModel(
         kind="tflite",
@@ -45,8 +44,7 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
         outputs=outputs,
         sha256=sha256,
         payload=content,
-        reference=lambda x: every(x)[0].reshape(-1),
-        every=every,
+        reference=reference,
         layout=guess_layout(spec.shape),
         quantized=_is_quantized(interpreter),
         note=f"{expanded} weights that were kept in 8 or 16 bits were expanded to float32" if expanded else "",

@@ -22,8 +22,9 @@ def observe_tflite(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Ob
 
 
 def run_tflite(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Iterator[dict[str, NDArray[np.float32]]]:
-    """Yield for each sample the activations of the main graph by name, integers as the real values they stand for.
+    """Yield for each step of each sample the main graph's activations by name, integers as what they stand for.
 
+    A sample is [steps, ...], 1 without a state. A state is zero at its beginning and goes from step to step.
     Without LiteRT's own delegate: it fuses operators, whose inner tensors then hold nothing.
     """
     with quiet():
@@ -38,15 +39,22 @@ def run_tflite(content: bytes, samples: Iterable[NDArray[np.float32]]) -> Iterat
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
         interpreter.allocate_tensors()
-    (first,) = interpreter.get_input_details()
+    first, *states = interpreter.get_input_details()
+    exits = interpreter.get_output_details()
+    exits = exits[len(exits) - len(states) :]
     details = {one["index"]: one for one in interpreter.get_tensor_details()}
-    made = (first["index"], *(index for op in graph.operators for index in op.outputs), *graph.outputs)
+    given = [first, *states]
+    made = (*(one["index"] for one in given), *(at for op in graph.operators for at in op.outputs), *graph.outputs)
     produced = [index for index in dict.fromkeys(made) if index in details]  # LiteRT names none that it cannot describe
     for sample in samples:
-        interpreter.set_tensor(first["index"], _codes(np.asarray(sample, np.float32).reshape(first["shape"]), first))
-        interpreter.invoke()
-        found = {details[index]["name"]: _real(interpreter.get_tensor(index), details[index]) for index in produced}
-        yield {name: one for name, one in found.items() if one is not None and one.size}
+        held = [np.zeros(state["shape"], np.float32) for state in states]
+        for x in sample:
+            for values, detail in zip((np.asarray(x, np.float32), *held), given, strict=True):
+                interpreter.set_tensor(detail["index"], _codes(values.reshape(detail["shape"]), detail))
+            interpreter.invoke()
+            found = {details[index]["name"]: _real(interpreter.get_tensor(index), details[index]) for index in produced}
+            held = [one for one in (found[detail["name"]] for detail in exits) if one is not None]
+            yield {name: one for name, one in found.items() if one is not None and one.size}
 
 
 def _codes(values: NDArray[np.float32], detail: dict[str, Any]) -> NDArray[np.generic]:

@@ -104,15 +104,16 @@ def npu_variant(placed: Placed) -> Variant:
     """
     from compiler.export.tflite_format import describe
 
-    model_input, outputs = describe(placed.reference)
+    ends = describe(placed.reference)
     return Variant(
         runtime="ethos-u",
         dtype="int8",
         file=VARIANT_FILE,
         sha256=hashlib.sha256(placed.content).hexdigest(),
         size_bytes=len(placed.content),
-        input=model_input,
-        outputs=outputs,
+        input=ends.input,
+        outputs=ends.outputs,
+        state=ends.state,
     )
 
 

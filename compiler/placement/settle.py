@@ -21,6 +21,7 @@ from compiler.placement.lint import Finding, lint_onnx, lint_tflite
 from compiler.placement.place import Placed, npu_tool, npu_variant, place
 from compiler.placement.simulated import hold_npu
 from compiler.placement.vela_report import Estimate
+from compiler.quantize.float_state import layers_of_state
 from compiler.quantize.split_outputs import joins_at_outputs
 from edge.errors import BadModelError
 from edge.target import Target
@@ -137,14 +138,16 @@ def lint(candidate: Candidate, target: Target) -> tuple[Finding, ...]:
 
 
 def kept_float(candidate: Candidate) -> frozenset[str]:
-    """Name the operators that the plan wants in float: its layers, and the joins that `split-outputs` may leave so."""
+    """Name the operators that the plan wants in float: its layers, and those that a pass may have left so."""
     plan = candidate.plan
     if plan is None:
         return frozenset()
     names = set(plan.keep_float)
+    network = FORMATS[plan.file_format].read_network(candidate.data)
     if "split-outputs" in plan.passes:
-        network = FORMATS[plan.file_format].read_network(candidate.data)
         names |= {layer.name for path in joins_at_outputs(network) for layer in path}
+    if "float-state" in plan.passes:
+        names |= {*layers_of_state(network)}
     return frozenset(names)
 
 

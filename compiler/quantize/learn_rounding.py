@@ -33,7 +33,7 @@ def learn_rounding(
         kernels: in order of computation.
         constants: of the float model.
         runs: runs both models; it is called once a stage.
-        samples: how many it yields.
+        samples: how many pairs it yields: of a network with a state one for each step of each sequence.
         stages: how often the integer model is made anew. Layers of one stage are learned side by side, and only the
             first of them makes up for errors before it: if each did, the same error would be made up for many times
             (MobileNetV2, 53 layers in 8 stages: 33.5 dB became -0.3, measured).

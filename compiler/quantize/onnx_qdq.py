@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from compiler.observe.ranges import Range
+from compiler.quantize.onnx_unrounded import leave_unrounded
 from compiler.quiet import quiet
 
 Codes = Literal["uint8", "int8", "int16"]
@@ -45,6 +46,7 @@ def quantize_onnx(
         kind = {"uint8": QuantType.QUInt8, "int8": QuantType.QInt8, "int16": QuantType.QInt16}[activations]
         model = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(content))
         model = update_opset_version(model, QuantType.QInt8, kind)
+        kept = set(keep_float)
         seen = {name: tuple(np.array(end, np.float32) for end in span) for name, span in ranges.items()}
         quantizer = QDQQuantizer(
             model,
@@ -54,12 +56,13 @@ def quantize_onnx(
             kind,
             TensorsData(CalibrationMethod.MinMax, seen),
             list(only),
-            list(keep_float),
+            sorted(kept),
             sorted({*QDQRegistry, *QLinearOpsRegistry}),
             {"ActivationSymmetric": activations == "int16", "WeightSymmetric": True},
         )
         quantizer.quantize_model()
         open_ends(quantizer.model.model.graph)
+        leave_unrounded(quantizer.model.model, kept)
         return _serialized(quantizer.model.model)
 
 

@@ -47,7 +47,32 @@ def quantize_tflite(
         if kept or activation_bits == 16:
             for end in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
                 recipe.add_quantization_config("^", end, algorithm_key=unquantized)
-        return _apply(content, recipe, _statistics(content, ranges))
+        made = _apply(content, recipe, _statistics(content, ranges))
+        return float_outputs(made) if kept else made
+
+
+def float_outputs(content: bytes) -> bytes:
+    """Float layer -> QUANTIZE -> output: let the output be what the float layer gave.
+
+    The quantizer hands an output that an integer operator reads, too, to both in the latter's type.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model: Any = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    graph, code_of = model.subgraphs[0], flatbuffer_utils.get_builtin_code_from_operator_code
+    before = {
+        int(op.outputs[0]): int(op.inputs[0])
+        for op in graph.operators
+        if code_of(model.operatorCodes[op.opcodeIndex]) == schema.BuiltinOperator.QUANTIZE
+        and graph.tensors[op.inputs[0]].type == schema.TensorType.FLOAT32
+    }
+    if not before.keys() & {int(index) for index in graph.outputs}:
+        return content
+    graph.outputs = [before.get(int(index), int(index)) for index in graph.outputs]
+    for entry in (entry for one in model.signatureDefs or [] for entry in one.outputs):
+        entry.tensorIndex = before.get(int(entry.tensorIndex), int(entry.tensorIndex))
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def shrink_tflite(content: bytes, kind: Literal["float16", "int8"]) -> bytes:

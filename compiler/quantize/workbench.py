@@ -15,13 +15,15 @@ from compiler.plan import STATIC, Format, Pass, Plan, Ranges
 from compiler.quantize.correct_bias import correct_bias
 from compiler.quantize.equalize import equalize
 from compiler.quantize.error import mean_sqnr_db
+from compiler.quantize.float_state import layers_of_state, state_names
 from compiler.quantize.layers import Constants, Network
 from compiler.quantize.learn_rounding import LEAST_SAMPLES, Tensors, learn_rounding
 from compiler.quantize.split_outputs import layers_to_split
 from edge.errors import BadModelError
 
 Calibration = Callable[[], Iterator[NDArray[np.float32]]]
-"""Each call starts anew and yields samples of the model's input shape, batch 1 included, in a fixed order."""
+"""Each call starts anew and yields samples [steps, ...] in a fixed order: of one step, the batch of 1, without a state,
+else sequences."""
 Output = list[NDArray[np.float32]]
 """All outputs of one sample."""
 
@@ -41,7 +43,8 @@ LEARNING_NUMBERS, STAGE_NUMBERS, LEAST_STAGES = 2e8, 2e9, 4
 """Activations of all samples that are learned from, and of all stages of learning: see OBSERVED_NUMBERS."""
 LEARNS: frozenset[Pass] = frozenset({"learn-rounding", "train"})
 GAIN_DB: Mapping[Pass, float] = {
-    "equalize": -1.0, "correct-bias": -1.0, "split-outputs": -0.1, "learn-rounding": 0.2, "train": 0.2}  # fmt: skip
+    "equalize": -1.0, "correct-bias": -1.0, "split-outputs": -0.1, "float-state": 1.0, "learn-rounding": 0.2,
+    "train": 0.2}  # fmt: skip
 """What a pass must gain on the judged samples to be kept: a cheap pass that theory is for goes only where it does harm,
 since so few samples are off by a decibel either way, and the select part, which sees files without it, too, says what
 belongs in the bundle. What costs time must gain. In one SQNR over boxes and scores the boxes drown the scores, so
@@ -180,8 +183,8 @@ class Workbench:
     @cached_property
     def size(self) -> int:
         """Numbers in all activations of one sample."""
-        (first,) = self._verbs.run(self.content, islice(self._calibration(), 1))
-        return sum(values.size for values in first.values())
+        steps = self._verbs.run(self.content, islice(self._calibration(), 1))
+        return sum(values.size for step in steps for values in step.values())
 
     @property
     def squashes(self) -> bool:
@@ -234,7 +237,12 @@ class Workbench:
         return self._verbs.quantize(work.content, self._ranges(work, plan), _planned(plan, work.keep_float))
 
     def _ranges(self, work: _Work, plan: Plan) -> Mapping[str, Range]:
-        return ranges_of(work.seen, plan.ranges, plan.percent)
+        """A state comes in with the scale with which it left, so that going round changes nothing."""
+        ranges = dict(ranges_of(work.seen, plan.ranges, plan.percent))
+        for entrance, leaving in state_names(self.network):
+            (low, high), (other_low, other_high) = ranges[entrance], ranges[leaving]
+            ranges[entrance] = ranges[leaving] = (min(low, other_low), max(high, other_high))
+        return ranges
 
     def _equalize(self, work: _Work, _plan: Plan) -> _Work | str:
         network = self._verbs.read_network(work.content)
@@ -262,7 +270,8 @@ class Workbench:
 
     def _learn_rounding(self, work: _Work, plan: Plan) -> _Work | str:
         kernels = [one for one in self._verbs.read_kernels(work.content) if one.name not in work.keep_float]
-        samples = sum(1 for _ in self._learning())
+        steps = [len(sample) for sample in self._learning()]
+        samples = len(steps)
         if not kernels:
             return NO_KERNEL
         if samples < LEAST_SAMPLES:
@@ -275,13 +284,15 @@ class Workbench:
 
         constants = self._verbs.read_network(work.content).constants
         stages = max(LEAST_STAGES, int(STAGE_NUMBERS // (self.size * samples)))
-        learned = learn_rounding(kernels, constants, runs, samples=samples, stages=stages)
+        learned = learn_rounding(kernels, constants, runs, samples=sum(steps), stages=stages)
         return replace(work, content=self._verbs.write_constants(work.content, learned), said="")
 
     def train(self, ranges: Ranges) -> bytes | str:
         """Return the float ONNX file with trained weights, or why there is none: see `train_weights`."""
         from compiler.quantize.train_weights import LEAST_SAMPLES, Lesson, hidden, train_weights
 
+        if state_names(self.network):
+            return "does not apply: it trains networks without a state"
         samples = list(self._learning())
         if len(samples) < LEAST_SAMPLES:
             return f"does not apply: it learns from {LEAST_SAMPLES} calibration samples, and there are {len(samples)}"
@@ -306,6 +317,12 @@ class Workbench:
         content = self._verbs.prepare(made)
         judged = self._judged_in(self._verbs.read_network(content))
         return replace(work, content=content, seen=self._observe(content), judged=judged, said="")
+
+    def _float_state(self, work: _Work, _plan: Plan) -> _Work | str:
+        names = layers_of_state(self._verbs.read_network(work.content))
+        if not names:
+            return "does not apply: no layers between the products and the state"
+        return replace(work, keep_float=tuple(dict.fromkeys((*work.keep_float, *names))), said="")
 
     def _hold_function(self, content: bytes) -> None:
         """Hold that a rewritten float file computes what it did.
@@ -332,6 +349,7 @@ _PASSES: Mapping[Pass, Callable[[Workbench, _Work, Plan], _Work | str]] = {
     "equalize": Workbench._equalize,
     "correct-bias": Workbench._correct_bias,
     "split-outputs": Workbench._split_outputs,
+    "float-state": Workbench._float_state,
     "learn-rounding": Workbench._learn_rounding,
     "train": Workbench._train,
 }

@@ -208,7 +208,7 @@ def view_of(compiled: Compiled) -> View:
         intervals=charts.intervals(shown, float(manifest.provenance.recipe["max_drop"])),
         confusion=charts.confusion(_confusion(compiled), _decided(compiled)),
         by_class=charts.by_class(_by_class(compiled)),
-        confusion_note=f"{quality.samples} samples of the report part, decided by the compiled model.",
+        confusion_note=f"{_counted(compiled)} of the report part, decided by the compiled model.",
         flips=_flips(compiled),
         decides=manifest.task != "regress",
         flips_total=len(_changed(compiled)),
@@ -376,6 +376,14 @@ def _what(manifest: Manifest) -> str:
     return f"{len(manifest.labels)} classes" if manifest.task == "classify" else manifest.task
 
 
+def _counted(compiled: Compiled) -> str:
+    """What a matrix of decisions counts."""
+    samples = compiled.report_part
+    if samples.judged == 1:
+        return f"{len(samples)} samples"
+    return f"{samples.judged} steps of each of the {len(samples)} sequences"
+
+
 def _decided(compiled: Compiled) -> tuple[str, ...]:
     """Names of the classes between which a sample is decided; none for a detector."""
     return () if compiled.manifest.task == "detect" else compiled.report_part.classes
@@ -423,7 +431,7 @@ def _flips(compiled: Compiled) -> list[Flip]:
         outcome = "lost" if before[at] == truth else "gained" if after[at] == truth else "wrong either way"
         flips.append(
             Flip(
-                where=compiled.report_part.where[index],
+                where=compiled.report_part.where_of(index),
                 truth=labels[truth],
                 reference=labels[int(before[at])],
                 compiled=labels[int(after[at])],
@@ -438,7 +446,7 @@ def _thumbnail(compiled: Compiled, index: int) -> str:
     """Return the picture as a small PNG in a data: URL; enlarged without smoothing, so that pixels can be seen."""
     import cv2
 
-    picture = compiled.report_part.raw(index)
+    picture = compiled.report_part.seen_at(index)
     scale = THUMB_PIXELS / max(picture.shape[:2])
     size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)

@@ -22,6 +22,8 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
     """Class names in the order of the outputs; empty but for a classifier."""
     head: Head | None = None
     """Of a detector."""
+    states: str = ""
+    """As `read_states` reads them; empty for a model without a memory."""
     label_column: str
     task: TaskName
     metric: MetricName
@@ -44,6 +46,7 @@ _WORDS: dict[str, str] = {
     "input": "another input contract",
     "labels": "other class names",
     "head": "another head of the detector",
+    "states": "other states",
     "label_column": "another label column",
     "task": "another task",
     "metric": "another metric",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from compiler.load.state import read_states
 from compiler.opening import Request, Settled
 from compiler.plan import Plan, parse_plan
 from compiler.tuning.bound import Bound
@@ -53,6 +54,7 @@ def ask_again(request: Request, recalled: Recalled) -> Request:
         label_column=bound.label_column,
         task=bound.task,
         metric=bound.metric,
+        states=read_states(bound.states),
         scope=replace(request.scope, plans=recalled.plans),
         settled=Settled(bound.model, bound.data, bound.input, bound.labels, "study", bound.head),
     )

@@ -10,7 +10,7 @@ from edge.manifest import Precision, RuntimeName
 
 PERCENTS = (99.0, 99.5, 99.9, 99.95, PERCENTILE, 99.995, 99.999, 99.9999)
 PASSES: tuple[Pass, ...] = ("equalize", "split-outputs", "correct-bias")
-"""In the order in which they are tried."""
+"""In the order in which they are tried; of a network with a state after `float-state`."""
 Setting = str | int | bool
 T = TypeVar("T", str, bool)
 
@@ -34,6 +34,7 @@ class Space:
     mixes: tuple[tuple[str, ...], ...] = ()
     """Layers that a mixed plan keeps in float, the costliest ones first: one set with 1 of them, one with 2, and so on;
     empty: no mixed plans."""
+    passes: tuple[Pass, ...] = PASSES
 
     def draw(self, suggest: Suggest) -> Plan:
         """Let a sampler choose a plan; half of its first guesses are int8, however many mixed plans there are."""
@@ -41,10 +42,10 @@ class Space:
         step = suggest.suggest_int("percent_step", 0, len(PERCENTS) - 1) if ranges == "percentile" else None
         several = len(self.activations) > 1
         kind = suggest.suggest_categorical("activations", self.activations) if several else self.activations[0]
-        kept = [suggest.suggest_categorical(name, (True, False)) for name in PASSES]
+        kept = [suggest.suggest_categorical(name, (True, False)) for name in self.passes]
         mixed = bool(self.mixes) and suggest.suggest_categorical("mixed", (False, True))
         count = suggest.suggest_int("float_layers", 1, len(self.mixes)) if mixed else 0
-        passes = tuple(compress(PASSES, kept))
+        passes = tuple(compress(self.passes, kept))
         return self._plan(ranges, PERCENTILE if step is None else PERCENTS[step], kind, passes, count)  # type: ignore[arg-type]
 
     def settings(self, plan: Plan) -> Mapping[str, Setting] | None:
@@ -56,7 +57,7 @@ class Space:
             found["percent_step"] = PERCENTS.index(plan.percent)
         if len(self.activations) > 1:
             found["activations"] = plan.activations
-        found |= {name: name in plan.passes for name in PASSES}
+        found |= {name: name in plan.passes for name in self.passes}
         if self.mixes:
             found["mixed"] = bool(plan.keep_float)
         if plan.keep_float:
@@ -67,10 +68,10 @@ class Space:
         """List all there are: some hundreds."""
         kinds: list[tuple[Ranges, float]] = [(one, PERCENTILE) for one in get_args(Ranges) if one != "percentile"]
         kinds += [("percentile", percent) for percent in PERCENTS]
-        switches = product((True, False), repeat=len(PASSES))
+        switches = product((True, False), repeat=len(self.passes))
         for kept, (ranges, percent), activations in product(switches, kinds, self.activations):
             for count in range(len(self.mixes) + 1):
-                yield self._plan(ranges, percent, activations, tuple(compress(PASSES, kept)), count)
+                yield self._plan(ranges, percent, activations, tuple(compress(self.passes, kept)), count)
 
     def _plan(
         self, ranges: Ranges, percent: float, activations: Activations, passes: tuple[Pass, ...], count: int

@@ -9,11 +9,11 @@ from compiler.explain.layer_by_layer import explain_layers
 from compiler.ground import Ground
 from compiler.measure import Measured, Predictor, measure_candidates, no_prediction, sqnr_of
 from compiler.mixed import MOST_LAYERS, MOST_SHARE, bridged
-from compiler.plan import Activations, Plan, plans, runtimes_for
+from compiler.plan import Activations, Effort, Pass, Plan, plans, runtimes_for
 from compiler.quantize.error import CEILING_DB
 from compiler.search import Shelf
 from compiler.tuning.cost import Yard, yard
-from compiler.tuning.space import Space
+from compiler.tuning.space import PASSES, Space
 from compiler.tuning.tried import Tried
 from edge.errors import BadArgumentError, BadModelError, MissingExtraError
 from edge.manifest import RuntimeName
@@ -37,9 +37,8 @@ class Terrain:
 
     def seeds(self) -> tuple[Plan, ...]:
         """What every study begins with: the plans of --effort normal; of the other runtimes those of quick."""
-        kind, target = self.ground.select.model.kind, self.ground.here
-        wanted = [plan for plan in plans(kind, target, "normal") if plan.runtime == self.runtime]
-        return (*wanted, *(plan for plan in plans(kind, target, "quick") if plan.runtime != self.runtime))
+        wanted = [plan for plan in self._plans("normal") if plan.runtime == self.runtime]
+        return (*wanted, *(plan for plan in self._plans("quick") if plan.runtime != self.runtime))
 
     def rank_layers(self) -> tuple[str, ...]:
         """Name the layers that cost something in int8, the costliest first; none where mixed plans are not allowed."""
@@ -62,7 +61,7 @@ class Terrain:
         kinds = get_args(Activations) if self.runtime == "onnxruntime" else (self.plain.activations,)
         network = self.shelf.builder.bench(self.runtime).network if ranked else None
         mixes = [bridged(ranked[:count], network) for count in range(1, len(ranked) + 1)] if network else []
-        return Space(self.runtime, kinds, tuple(dict.fromkeys(mixes)))
+        return Space(self.runtime, kinds, tuple(dict.fromkeys(mixes)), self._passes())
 
     def build(self, plan: Plan) -> Candidate:
         """Build one plan, or take it from the cache.
@@ -85,6 +84,15 @@ class Terrain:
         predicted = self.predict(candidate.data, candidate.variant)
         cost = self.yard.cost(candidate, predicted, self.ground.here)
         return replace(seen, plan=str(plan), cost=cost, predicted=predicted, note=candidate.note)
+
+    def _plans(self, effort: Effort) -> tuple[Plan, ...]:
+        model = self.ground.select.model
+        return plans(model.kind, self.ground.here, effort, stateful=bool(model.state))
+
+    def _passes(self) -> tuple[Pass, ...]:
+        """Name what may be tried: where an effort would keep the path of a state in float, that as well."""
+        in_float = any("float-state" in plan.passes for plan in self._plans("quick"))
+        return ("float-state", *PASSES) if in_float else PASSES
 
     def _measured(self, candidate: Candidate) -> Measured:
         (found,) = measure_candidates(

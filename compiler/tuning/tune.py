@@ -10,6 +10,7 @@ from random import Random
 
 from compiler.cache import code_digest, key_of
 from compiler.ground import Ground, lay_ground
+from compiler.load.state import write_states
 from compiler.measure import Predictor, no_prediction
 from compiler.opening import Request
 from compiler.packing import Order, tool_versions
@@ -145,6 +146,7 @@ def bound_of(terrain: Terrain, request: Request, facts: str) -> Bound:
         input=select.contract,
         head=ground.resolved.head,
         labels=select.samples.classes if select.task in {"classify", "detect"} else (),
+        states=write_states(request.states),
         label_column=request.label_column,
         task=select.task,
         metric=ground.yardstick.metric.name,

@@ -29,7 +29,7 @@ RKNN_LINE = (
 
 
 class Session(Protocol):
-    """One loaded model with one input and fixed buffers. Not thread-safe."""
+    """One loaded model with one input for data, fixed buffers, and its state, if it has one. Not thread-safe."""
 
     variant: Variant
 
@@ -40,7 +40,10 @@ class Session(Protocol):
         """The input itself, writable, of the model's own dtype and shape. Do not keep it across `invoke`."""
 
     def invoke(self) -> None:
-        """Compute the outputs of what the input buffer holds."""
+        """Compute the outputs of what the input buffer holds; a state moves on by one step."""
+
+    def reset(self) -> None:
+        """Begin a sequence: every state is zero. Nothing, where there is none."""
 
     def output(self, index: int = 0) -> NDArray[np.float32]:
         """One output, dequantized, in the model's shape; overwritten by the next call."""
@@ -121,12 +124,16 @@ def outputs_of(session: Session) -> tuple[NDArray[np.float32], ...]:
 def check_golden(bundle: Bundle, session: Session, *, invocations: int = 50, budget_s: float = 2.0) -> GoldenReport:
     """Run the golden samples, and compare each output with the bundle's tolerance and a classifier's label exactly.
 
+    Those of a model with a state are one sequence. Its labels are not compared: in its first steps it is often
+    undecided, and the tolerance holds the state as well. Afterwards the state is what the runs left: `reset` it.
     The last sample is run again `invocations` times for the percentile, or as often as `budget_s` seconds allow.
     Raises: GoldenMismatchError with the first sample that is wrong.
     """
     golden, tolerance = bundle.golden, bundle.manifest.golden
-    labelled, every = bundle.manifest.task == "classify", bundle.manifest.task == "detect"
+    task = bundle.manifest.task
+    labelled, every = task == "classify" and not bundle.manifest.stateful, task == "detect"
     worst = 0.0
+    session.reset()
     for number, (x, expected) in enumerate(zip(golden.input, golden.outputs, strict=True)):
         found = run_float(session, x, every=every)
         error = np.abs(found - expected)

@@ -1,4 +1,8 @@
-"""onnxruntime, with inputs and outputs bound once to fixed arrays, so that a call copies and allocates nothing."""
+"""onnxruntime, with inputs and outputs bound once to fixed arrays, so that a call copies and allocates nothing.
+
+A state has two arrays and the model two bindings: one step reads the first and writes the second, the next one the
+other way round.
+"""
 
 from types import ModuleType
 from typing import Any
@@ -8,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge.errors import BadModelError
 from edge.manifest import Variant
+from edge.runtimes.memory import ends_of, in_order, passes_unchanged, zero_of
 from edge.runtimes.tensors import RealOutput, as_input, must_be
 
 _FATAL = 4
@@ -36,7 +41,11 @@ class OrtSession:
         self._input: NDArray[np.generic] = np.zeros(variant.input.shape, variant.input.dtype)
         self._outputs = [np.zeros(spec.shape, spec.dtype) for spec in variant.outputs]
         self._real = [RealOutput(spec) for spec in variant.outputs]
-        self._binding = self._bind(ort)
+        self._states = [[np.zeros(one.input.shape, one.input.dtype) for _ in range(2)] for one in variant.state]
+        self._values: list[Any] = []
+        self._bindings = [self._bind(ort, turn) for turn in range(2 if variant.state else 1)]
+        self._turn = 0
+        self.reset()
 
     def set_input(self, x: NDArray[np.generic]) -> None:
         """Copy `x` into the input."""
@@ -48,7 +57,13 @@ class OrtSession:
 
     def invoke(self) -> None:
         """Run the model."""
-        self._model.run_with_iobinding(self._binding)
+        self._model.run_with_iobinding(self._bindings[self._turn])
+        self._turn = (self._turn + 1) % len(self._bindings)
+
+    def reset(self) -> None:
+        """Forget: the next step begins with every state at zero."""
+        for spec, arrays in zip(self.variant.state, self._states, strict=True):
+            arrays[self._turn].fill(zero_of(spec.input))
 
     def output(self, index: int = 0) -> NDArray[np.float32]:
         """One output as real numbers."""
@@ -56,17 +71,26 @@ class OrtSession:
 
     def close(self) -> None:
         """Let go of the session."""
-        for name in ("_binding", "_model"):
+        for name in ("_bindings", "_values", "_model"):
             self.__dict__.pop(name, None)
 
-    def _bind(self, ort: ModuleType) -> Any:  # noqa: ANN401 - untyped library
-        """Tell onnxruntime to read and write our arrays; on the CPU an OrtValue shares the array's memory."""
+    def _bind(self, ort: ModuleType, turn: int) -> Any:  # noqa: ANN401 - untyped library
+        """Tell onnxruntime to read and write our arrays; on the CPU an OrtValue shares the array's memory.
+
+        `turn`: which of a state's two arrays this binding reads; it writes the other one.
+        """
         binding = self._model.io_binding()
-        make = ort.OrtValue.ortvalue_from_numpy
-        self._values = [make(self._input), *(make(array) for array in self._outputs)]  # keeps the memory alive
-        binding.bind_ortvalue_input(self._model.get_inputs()[0].name, self._values[0])
-        for tensor, value in zip(self._model.get_outputs(), self._values[1:], strict=True):
-            binding.bind_ortvalue_output(tensor.name, value)
+        inputs, outputs = ends_of(self.variant)
+        read = [self._input, *(arrays[turn] for arrays in self._states)]
+        written = [*self._outputs, *(arrays[1 - turn] for arrays in self._states)]
+        for bind, specs, arrays in (
+            (binding.bind_ortvalue_input, inputs, read),
+            (binding.bind_ortvalue_output, outputs, written),
+        ):
+            for spec, array in zip(specs, arrays, strict=True):
+                value = ort.OrtValue.ortvalue_from_numpy(array)
+                self._values.append(value)  # keeps the memory alive
+                bind(spec.name, value)
         return binding
 
 
@@ -89,11 +113,9 @@ def _available(ort: ModuleType, wanted: tuple[str, ...]) -> list[str]:
 
 def _check(variant: Variant, model: Any) -> None:  # noqa: ANN401 - untyped library
     """The model's own tensors against what the variant claims."""
-    inputs, outputs = model.get_inputs(), model.get_outputs()
-    if len(inputs) != 1 or len(outputs) != len(variant.outputs):
-        raise BadModelError(
-            f"{variant.file} has {len(inputs)} inputs and {len(outputs)} outputs, not 1 and {len(variant.outputs)}",
-            remedy="give a model with one input",
-        )
-    for spec, tensor in zip((variant.input, *variant.outputs), (*inputs, *outputs), strict=True):
-        must_be(spec, tuple(tensor.shape), _DTYPES.get(tensor.type, tensor.type), None, None)
+    for specs, tensors in zip(ends_of(variant), (model.get_inputs(), model.get_outputs()), strict=True):
+        found = in_order(variant, specs, tensors, lambda tensor: str(tensor.name))
+        for spec, tensor in zip(specs, found, strict=True):
+            must_be(spec, tuple(tensor.shape), _DTYPES.get(tensor.type, tensor.type), None, None)
+    if not all(passes_unchanged(one) for one in variant.state):
+        raise BadModelError(f"{variant.file} has a state that changes its type", remedy="compile the model again")

@@ -33,6 +33,9 @@ class RknnSession:
         self.variant = variant
         if data[:4] != b"RKNN":
             raise BadModelError(f"{variant.file} is not an .rknn file", remedy="compile the model again")
+        if variant.state:
+            problem = f"{variant.file} has a state, which this release carries on the CPU's runtimes only"
+            raise BadModelError(problem, remedy="compile the model for a CPU target")
         for spec in (variant.input, *variant.outputs):
             must_be(spec, spec.shape, "float32", None, None)  # the runtime converts, so nothing else is meant
         self._model: Any = RKNNLite()
@@ -62,6 +65,9 @@ class RknnSession:
             if np.size(values) != buffer.size:
                 raise BadModelError(f"{self.variant.file}: the NPU gave {np.shape(values)}", remedy=REMEDY)
             np.copyto(buffer, np.reshape(values, buffer.shape), casting="same_kind")
+
+    def reset(self) -> None:
+        """Do nothing: none of its models has a state."""
 
     def output(self, index: int = 0) -> NDArray[np.float32]:
         """One output."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import BadModelError
 from edge.manifest import RuntimeName, Variant
+from edge.runtimes.memory import StateLine, ends_of, in_order
 from edge.runtimes.tensors import RealOutput, as_input, must_be
 
 ETHOS_U_DELEGATE = "libethosu_delegate.so"
@@ -37,13 +38,14 @@ class TfliteSession:
                 f"{variant.file}: {variant.runtime} cannot load it: {str(exc).splitlines()[0]}",
                 remedy="check that it is a .tflite file and that its operators exist in this runtime",
             ) from exc
-        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        _check(variant, inputs, outputs)
+        inputs, outputs = _checked(variant, interpreter.get_input_details(), interpreter.get_output_details())
         self._invoke = interpreter.invoke
         # functions that make a view on demand: the interpreter refuses to run while any view is alive
-        self._input = interpreter.tensor(inputs[0]["index"])
-        self._outputs = [interpreter.tensor(detail["index"]) for detail in outputs]
+        self._input, *entrances = [interpreter.tensor(detail["index"]) for detail in inputs]
+        views = [interpreter.tensor(detail["index"]) for detail in outputs]
+        self._outputs, exits = views[: len(variant.outputs)], views[len(variant.outputs) :]
         self._real = [RealOutput(spec) for spec in variant.outputs]
+        self._states = [StateLine(*one) for one in zip(variant.state, entrances, exits, strict=True)]
 
     def set_input(self, x: NDArray[np.generic]) -> None:
         """Copy `x` into the input."""
@@ -56,7 +58,16 @@ class TfliteSession:
 
     def invoke(self) -> None:
         """Run the model."""
+        for state in self._states:
+            state.put()
         self._invoke()
+        for state in self._states:
+            state.take()
+
+    def reset(self) -> None:
+        """Forget: the next step begins with every state at zero."""
+        for state in self._states:
+            state.reset()
 
     def output(self, index: int = 0) -> NDArray[np.float32]:
         """One output as real numbers."""
@@ -64,7 +75,7 @@ class TfliteSession:
 
     def close(self) -> None:
         """Let go of the interpreter."""
-        for name in ("_invoke", "_input", "_outputs"):
+        for name in ("_invoke", "_input", "_outputs", "_states"):
             self.__dict__.pop(name, None)
 
 
@@ -86,17 +97,17 @@ def _interpreter_class(runtime: RuntimeName) -> Any:  # noqa: ANN401 - untyped l
     return Interpreter
 
 
-def _check(variant: Variant, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-    """The model's own tensors against what the variant claims."""
-    if len(inputs) != 1 or len(outputs) != len(variant.outputs):
-        raise BadModelError(
-            f"{variant.file} has {len(inputs)} inputs and {len(outputs)} outputs, not 1 and {len(variant.outputs)}",
-            remedy="give a model with one input",
-        )
-    for spec, detail in zip((variant.input, *variant.outputs), (*inputs, *outputs), strict=True):
-        dtype = np.dtype(detail["dtype"]).name
-        scale, zero_point = detail["quantization"] if dtype != "float32" else (None, None)
-        must_be(spec, tuple(int(n) for n in detail["shape"]), dtype, scale, zero_point)
+def _checked(variant: Variant, *ends: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The model's own inputs and outputs, in the order of the variant, which says what they must be."""
+    checked = []
+    for specs, details in zip(ends_of(variant), ends, strict=True):
+        found = in_order(variant, specs, details, lambda detail: str(detail["name"]))
+        for spec, detail in zip(specs, found, strict=True):
+            dtype = np.dtype(detail["dtype"]).name
+            scale, zero_point = detail["quantization"] if dtype != "float32" else (None, None)
+            must_be(spec, tuple(int(n) for n in detail["shape"]), dtype, scale, zero_point)
+        checked.append(found)
+    return checked
 
 
 @contextmanager

@@ -30,7 +30,10 @@ class Model:
         self._preprocessor = Preprocessor(bundle.manifest.input, self._session.variant.input)
         self.labels = bundle.manifest.labels
         self.head = bundle.manifest.head if isinstance(bundle.manifest.head, Head) else None
-        self._compared = self._inputs = self._outputs = 0
+        self.stateful = bool(self._session.variant.state)
+        self._known = not self.stateful
+        """Whether the state is the one that the recorded model had."""
+        self._compared = self._uncompared = self._inputs = self._outputs = 0
         self._largest = 0.0
 
     def outputs(self, turn: Turn, tell: Tell) -> tuple[NDArray[np.float32], ...]:
@@ -38,7 +41,9 @@ class Model:
 
         Returns the first output; of a detector all.
         """
-        self._compared += 1
+        if turn.fresh:
+            self._session.reset()
+            self._known = True
         buffer = self._session.input_buffer()
         try:
             self._preprocessor.into(turn.picture.array(), buffer)
@@ -54,21 +59,30 @@ class Model:
         del buffer  # a runtime refuses to run while it is looked at
         self._session.invoke()
         found = outputs_of(self._session) if self.head is not None else (self._session.output(),)
-        self._compare(turn, found, tell)
+        recorded = tuple(one.array() for one in (turn.output, *turn.others))
+        if not self._known:
+            self._uncompared += 1
+            return recorded if self._same else found
+        self._compared += 1
+        self._compare(turn, recorded, found, tell)
         return found
 
-    def _compare(self, turn: Turn, found: Outputs, tell: Tell) -> None:
-        recorded = [one.array() for one in (turn.output, *turn.others)]
+    def forget(self) -> None:
+        """Turns are missing: what a state was after them is not known until it begins anew."""
+        if self.stateful:
+            self._session.reset()
+            self._known = False
+
+    def _compare(self, turn: Turn, recorded: Outputs, found: Outputs, tell: Tell) -> None:
         by = difference(recorded, found)
         if by is None:
             return
         self._outputs += 1
         self._largest = max(self._largest, by)
-        first = next(
-            (index for index, pair in enumerate(zip(recorded, found, strict=False)) if _apart(*pair) is not None), 0
+        old, new = next(
+            (pair for pair in zip(recorded, found, strict=False) if _apart(*pair) is not None), (recorded[0], found[0])
         )
-        old, new = _short(recorded[first]), _short(found[first])
-        tell(Difference(frame=turn.frame, what="output", recorded=old, replayed=new))
+        tell(Difference(frame=turn.frame, what="output", recorded=_short(old), replayed=_short(new)))
 
     def result(self) -> ModelReplay:
         """What was seen."""
@@ -76,6 +90,7 @@ class Model:
             bundle=self._name,
             same_bundle=self._same,
             compared=self._compared,
+            uncompared=self._uncompared,
             inputs_differ=self._inputs,
             outputs_differ=self._outputs,
             largest=self._largest,

@@ -108,6 +108,8 @@ class Turn(Item, frozen=True, kw_only=True, tag="turn"):
     score: float
     readings: dict[str, Heard] = {}
     """By sensor; a stale one is absent, as it was for the decider."""
+    fresh: bool = False
+    """The model has a state, and it was zero before this turn."""
     sample: Array | None = None
     """What the model saw in real values, for deciders that need it."""
 

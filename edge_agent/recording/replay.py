@@ -47,6 +47,8 @@ class ModelReplay(msgspec.Struct, frozen=True, kw_only=True):
     same_bundle: bool
     """Whether it is the very bundle that was recorded."""
     compared: int
+    uncompared: int
+    """Turns on which a model with a state had lost its past."""
     inputs_differ: int
     """Turns whose picture is prepared to another input."""
     outputs_differ: int
@@ -132,13 +134,15 @@ class _Run:
     def take(self, item: Items) -> None:
         match item:
             case Opening():
-                self.opening, self.decider = self.opening or item, None
+                self.opening = self.opening or item
+                self._forget()
             case Life():
                 self._begin(item)
             case Turn():
                 self._turn(item)
             case Lost():
-                self.lost, self.decider = self.lost + item.turns, None
+                self.lost += item.turns
+                self._forget()
             case Closing():
                 self.ended = item.reason
 
@@ -150,10 +154,23 @@ class _Run:
             self.again = self.again or Model(self.bundle, life)
         self.decider = _make_decider(life, self.again.labels if self.again else life.labels)
 
+    def _forget(self) -> None:
+        self.decider = None
+        if self.again is not None:
+            self.again.forget()
+
+    def _outputs(self, turn: Turn) -> tuple[NDArray[np.float32], ...]:
+        """What the model says; a state follows the turns of one loop only, so it is not asked about another one's."""
+        if self.again is None:
+            return _recorded(turn)
+        if self.again.stateful and (self.life is None or turn.life != self.life.life):
+            return _recorded(turn)
+        return self.again.outputs(turn, self._differs)
+
     def _turn(self, turn: Turn) -> None:
         self.turns += 1
         self.first_ns, self.last_ns = self.first_ns or turn.captured_ns, turn.captured_ns
-        outputs = self.again.outputs(turn, self._differs) if self.again else _recorded(turn)
+        outputs = self._outputs(turn)
         if self.decider is None or self.life is None or turn.life != self.life.life:
             return
         head = self.again.head if self.again else self.life.head
@@ -231,6 +248,8 @@ def describe(result: Replayed) -> str:
             f"inputs     {again.inputs_differ} of {again.compared} differ",
             f"outputs    {again.outputs_differ} of {again.compared} differ, by {again.largest:.3g} at most",
         ]
+        if again.uncompared:
+            lines.append(f"unproven   {again.uncompared} turns, before which the model's state is not known")
     if result.torn_bytes:
         lines.append(f"end        torn: {result.torn_bytes} bytes are no whole chunk")
     elif not result.ended:

@@ -51,8 +51,13 @@ class Taps:
         dropped: int,
         times_ns: tuple[int, int],
         floor: float,
+        *,
+        fresh: bool = False,
     ) -> None:
-        """Hand one turn to those who want it, after its command is on its way. `times_ns`: read, handed over."""
+        """Hand one turn to those who want it, after its command is on its way. `times_ns`: read, handed over.
+
+        `fresh`: the model's state was zero before it.
+        """
         read_ns, handed_ns = times_ns
         unsure = not decision.score >= floor  # "not >=" so that NaN is unsure
         wanted = [tap for tap in self._taps if tap.wants(handed_ns, unsure=unsure)]
@@ -77,6 +82,7 @@ class Taps:
                 name: Heard(captured_ns=one.captured_ns, values=Array.of(one.values))
                 for name, one in inputs.readings.items()
             },
+            fresh=fresh,
             sample=None if inputs.sample is None else Array.of(inputs.sample),
         )
         for tap in wanted:

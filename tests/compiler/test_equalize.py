@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from compiler.candidate import Builder, Candidate
 from compiler.load import SourceModel
+from compiler.load.state import Port
 from compiler.load.torch_module import from_module
 from compiler.plan import Pass, Plan
 from compiler.quantize.correct_bias import correct_bias
@@ -158,7 +159,8 @@ def imbalanced(keywords: ModuleType) -> Case:
     network = keywords.imbalanced(keywords.trained())
     samples, labels = keywords.spectrograms(400, seed=2)
     shape = (1, 1, keywords.FRAMES, keywords.BANDS)
-    return from_module(network, shape, name="keywords", sha256="0" * 64), samples[:, None], labels
+    source = from_module(network, [Port("x", shape)], name="keywords", sha256="0" * 64)
+    return source, samples[:, None], labels
 
 
 @pytest.fixture(scope="module")

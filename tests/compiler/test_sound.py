@@ -103,7 +103,7 @@ def tone_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(*shape: int) -> SourceModel:
     return SourceModel(
         kind="onnx", name="net", input_shape=shape, input_dtype="float32", outputs=2, sha256="0" * 64, payload=b"",
-        reference=lambda x: x.ravel()[:2], layout=guess_layout(shape),
+        reference=lambda x, _: ((x.ravel()[:2],), ()), layout=guess_layout(shape),
     )  # fmt: skip
 
 

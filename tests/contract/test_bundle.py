@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from edge import archive
 from edge.bundle import LIMITS, Bundle, describe, open_bundle
 from edge.errors import BadBundleError, FileMissingError
-from edge.manifest import Head, Manifest
+from edge.manifest import Head, Manifest, StateSpec, TensorSpec, Variant
 
 MakeBundle = Callable[..., Path]
 
@@ -331,3 +331,41 @@ def test_a_manifest_of_a_release_that_knew_only_classifiers_still_opens(make_bun
 def test_edges_and_labels_belong_to_the_task(make_bundle: MakeBundle, changes: dict[str, object], problem: str) -> None:
     with pytest.raises(BadBundleError, match=problem):
         make_bundle(**changes)
+
+
+def test_a_bundle_without_a_state_is_written_as_older_releases_read_it(make_bundle: MakeBundle) -> None:
+    bundle = open_bundle(make_bundle())
+    written = json.loads(msgspec.json.encode(bundle.manifest))
+    assert written["format"] == 1
+    assert "state" not in written["variants"][0]
+    assert not bundle.manifest.stateful
+
+
+def with_state(variant: Variant, **changes: object) -> Variant:
+    """The tiny model's variant, which would take its own output back in."""
+    state = StateSpec(input=variant.input, output=variant.outputs[0])
+    return msgspec.structs.replace(variant, state=(msgspec.structs.replace(state, **changes),))
+
+
+def test_a_state_needs_its_own_format_and_keeps_its_shape(make_bundle: MakeBundle) -> None:
+    (variant,) = open_bundle(make_bundle()).manifest.variants
+    with pytest.raises(BadBundleError, match="format 1, where its variants need 2"):
+        make_bundle("a-1.edge", variants=(with_state(variant),))
+    with pytest.raises(BadBundleError, match="format 2, where its variants need 1"):
+        make_bundle("b-1.edge", format=2)
+    wide = TensorSpec(name="wide", shape=(1, 3), dtype="float32")
+    with pytest.raises(BadBundleError, match="changes its shape"):
+        make_bundle("c-1.edge", format=2, variants=(with_state(variant, output=wide),))
+    stateful = open_bundle(make_bundle("d-1.edge", format=2, variants=(with_state(variant),)))
+    assert stateful.manifest.stateful
+    assert "state     x of 1 x 2; zero at first" in describe(stateful.manifest)
+
+
+def test_a_bundle_of_a_later_release_says_that_this_one_is_too_old(make_bundle: MakeBundle) -> None:
+    path = make_bundle()
+    members = members_of(path)
+    members["manifest.json"] = members["manifest.json"].replace(b'"format": 1', b'"format": 3')
+    path.write_bytes(archive.write(members))
+    with pytest.raises(BadBundleError, match="has format 3, and this release reads up to 2") as caught:
+        open_bundle(path)
+    assert "install a newer edgewright" in caught.value.remedy

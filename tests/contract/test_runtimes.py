@@ -13,8 +13,9 @@ import pytest
 from edge import runtimes
 from edge.bundle import Bundle, Golden, open_bundle
 from edge.errors import BadBundleError, BadModelError, GoldenMismatchError, MissingExtraError
-from edge.manifest import RuntimeName, TensorSpec, Tolerance, Variant
+from edge.manifest import RuntimeName, StateSpec, TensorSpec, Tolerance, Variant
 from edge.runtimes import check_golden, open_model, open_session, probe, run_float
+from edge.runtimes.memory import StateLine
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 NAMES: tuple[RuntimeName, ...] = get_args(RuntimeName)
@@ -193,3 +194,18 @@ def test_a_real_int8_model_keeps_its_accuracy(runtime: RuntimeName) -> None:
     assert (outputs.argmax(1) == y).mean() > 0.88
     assert outputs.min() >= 0
     assert outputs.sum(1) == pytest.approx(1, abs=0.03)
+
+
+def test_a_state_that_leaves_in_another_scale_is_converted() -> None:
+    coarse = TensorSpec(name="h", shape=(1, 2), dtype="int8", scale=0.5, zero_point=10)
+    fine = TensorSpec(name="h_next", shape=(1, 2), dtype="int8", scale=0.25, zero_point=-4)
+    entrance, leaving = np.full((1, 2), 99, np.int8), np.array([[-4, 8]], np.int8)  # 0 and 3 in the fine scale
+    line = StateLine(StateSpec(input=coarse, output=fine), lambda: entrance, lambda: leaving)
+    line.put()
+    assert entrance.tolist() == [[10, 10]]  # zero at first
+    line.take()
+    line.put()
+    assert entrance.tolist() == [[10, 16]]
+    line.reset()
+    line.put()
+    assert entrance.tolist() == [[10, 10]]

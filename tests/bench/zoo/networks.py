@@ -47,6 +47,20 @@ class GruNet(nn.Module):
         return scores
 
 
+class GruSteps(nn.Module):
+    """A trained GruNet, one frame at a time: ([n, FEATURES], [n, width]) -> ([n, WORDS], [n, width])."""
+
+    def __init__(self, whole: GruNet) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(FEATURES, whole.gru.hidden_size)
+        self.cell.load_state_dict({name.removesuffix("_l0"): one for name, one in whole.gru.state_dict().items()})
+        self.head = whole.head
+
+    def forward(self, x: torch.Tensor, h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        h = self.cell(x, h)
+        return self.head(h), h
+
+
 class Bottleneck(nn.Module):
     """Inverted residual with linear bottleneck (M. Sandler et al., "MobileNetV2", 2018, section 3)."""
 

@@ -1,8 +1,8 @@
 """Trains the benchmark's own networks once: `python tests/bench/zoo/train.py [NAME ...]` into `.cache/zoo`.
 
 Each leaves NAME.pt (weights) and NAME.npz (held-out x, y, in the network's own shape). Nothing of it is committed.
-The functions `mobilenet_v2`, `keyword`, `imbalanced`, `gru`, `transformer`, `autoencoder` and `efficientnet_lite0`
-are what `edge compile tests/bench/zoo/train.py:NAME` takes.
+The functions `mobilenet_v2`, `keyword`, `imbalanced`, `gru`, `gru_steps`, `transformer`, `autoencoder` and
+`efficientnet_lite0` are what `edge compile tests/bench/zoo/train.py:NAME` takes.
 """
 
 import sys
@@ -139,6 +139,14 @@ def imbalanced() -> tuple[nn.Module, torch.Tensor]:
 def gru() -> tuple[nn.Module, torch.Tensor]:
     """GRU over the frames."""
     return load("gru")
+
+
+def gru_steps() -> tuple[nn.Module, tuple[torch.Tensor, torch.Tensor]]:
+    """The same GRU step by step (`--state h=1`); judged on the data of `gru`, by the last step."""
+    network, _ = load("gru")
+    assert isinstance(network, networks.GruNet)
+    steps = networks.GruSteps(network)
+    return steps.eval(), (torch.zeros(1, data.FEATURES), torch.zeros(1, network.gru.hidden_size))
 
 
 def transformer() -> tuple[nn.Module, torch.Tensor]:

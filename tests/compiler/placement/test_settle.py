@@ -160,10 +160,10 @@ def boxes_and_scores() -> bytes:
 
 
 def candidate(plan: Plan, content: bytes) -> Candidate:
-    given, outputs = FORMATS[plan.file_format].describe(content)
+    ends = FORMATS[plan.file_format].describe(content)
     variant = Variant(
         runtime=plan.runtime, dtype="int8", file="m.onnx", sha256="0" * 64, size_bytes=len(content),
-        input=given, outputs=outputs,
+        input=ends.input, outputs=ends.outputs,
     )  # fmt: skip
     return Candidate(plan.runtime, "int8", content, variant, "", plan)
 

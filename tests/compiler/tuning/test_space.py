@@ -6,11 +6,12 @@ from typing import TypeVar
 import pytest
 
 from compiler.plan import Plan, parse_plan
-from compiler.tuning.space import PERCENTS, Setting, Space
+from compiler.tuning.space import PASSES, PERCENTS, Setting, Space
 
 T = TypeVar("T", str, bool)
 WIDE = Space("onnxruntime", ("int8", "uint8"), (("a",), ("a", "b"), ("a", "b", "c")))
 NARROW = Space("litert", ("int8",))
+REMEMBERS = Space("litert", ("int8",), passes=("float-state", *PASSES))
 
 
 class Fixed:
@@ -30,7 +31,7 @@ class Fixed:
         return int(self.settings[name])
 
 
-@pytest.mark.parametrize(("space", "size"), [(WIDE, 8 * 11 * 2 * 4), (NARROW, 8 * 11)])
+@pytest.mark.parametrize(("space", "size"), [(WIDE, 8 * 11 * 2 * 4), (NARROW, 8 * 11), (REMEMBERS, 16 * 11)])
 def test_every_plan_has_parameters_that_give_it_back_and_no_others(space: Space, size: int) -> None:
     plans = list(space.plans())
     assert len(plans) == len(set(plans)) == size

@@ -99,7 +99,7 @@ def test_another_model_is_refused_by_tune_and_by_compile(
 def test_what_a_study_says_already_is_not_said_again(
     url: str, tuned_model: Path, tuned_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for more in (("--effort", "quick"), ("--task", "classify"), ("--metric", "top5")):
+    for more in (("--effort", "quick"), ("--task", "classify"), ("--metric", "top5"), ("--state", "h=1")):
         assert run(["compile", *words(tuned_model, tuned_data, "--study", url, *more)]) == BadArgumentError.exit_code
         assert "--study says already" in capsys.readouterr().err
     alone = words(tuned_model, tuned_data, "--study-name", "mine")
