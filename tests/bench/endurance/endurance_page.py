@@ -84,7 +84,7 @@ def kills(lines: list[Line]) -> str:
             f"The agent's whole process group, {at_steps} times aimed at a step (wanted: 20 at each) and {at_random} times at a",
             "random moment between the order and just after the update (wanted: 200). What counts is the state that the journal",
             "shows after the kill: *aimed + random*. `difference`: a signed difference, over HTTP; rest states: the kill came",
-            "after the end, or before the order was heard. Bundles of 6 MB over lines of 12 MB/s; probation 0.7 s.",
+            "after the end, or before the order was heard. Bundles of 6 MB (of differences: 1 MB) over lines of 12 MB/s; probation 0.7 s.",
             "",
             table(("State that was hit", *WAYS, "all"), rows),
             "",
@@ -124,6 +124,7 @@ def full_disk(lines: list[Line]) -> str:
             "",
             "The state folder on a tmpfs of 64 MiB that is filled to the last byte while the uplink is held at a step. Decisions",
             "went on in every round; the agent was then started anew on the full disk, decided and reported; then room was made.",
+            "Half of the rounds with the outbox on the same disk (`outbox: disk`), half with the default.",
             "",
             table(("Full from", "Rounds", "Ended", "Ordered again with room: committed"), rows),
         ]
