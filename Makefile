@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 # tests mostly wait for processes of their own; a file's tests stay together, so that what they share is made once
 JOBS   ?= 2
 
-.PHONY: install demo test test-agent check bench bench-agent bench-compiler bench-fuzz bench-reproducible clean
+.PHONY: install demo test test-agent check bench bench-agent bench-compiler bench-fuzz bench-reproducible bench-endurance clean
 
 install: $(VENV)/.installed
 
@@ -67,6 +67,14 @@ bench-agent: $(VENV)/.installed
 # hours on two cores; goes on where it was stopped, and is no part of `make test` or of CI
 bench-compiler: $(VENV)/.installed
 	$(BIN)/python tests/bench/compiler/bench_compiler.py docs/benchmarks $(ARGS)
+
+# an hour and a half, much of it waiting; goes on where it was stopped (.cache/endurance); the full disk needs root
+bench-endurance: $(VENV)/.dev
+	$(BIN)/python tests/bench/endurance/replays.py
+	$(BIN)/python tests/bench/endurance/kills.py
+	$(BIN)/python tests/bench/endurance/full_disk.py
+	$(BIN)/python tests/bench/endurance/store_memory.py
+	$(BIN)/python tests/bench/endurance/soak.py
 
 # a quarter of an hour on an idle core; goes on where it was stopped
 bench-fuzz: $(VENV)/.installed

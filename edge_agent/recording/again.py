@@ -1,6 +1,6 @@
 """A bundle's model on the frames of a recording."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from edge.runtimes import open_session, outputs_of
 from edge_agent.recording.messages import Array, Life, Turn
 from edge_agent.recording.replay import Difference, ModelReplay
 
+Outputs = Sequence[NDArray[np.float32]]
 Tell = Callable[[Difference], None]
 
 
@@ -58,11 +59,12 @@ class Model:
         del buffer  # a runtime refuses to run while it is looked at
         self._session.invoke()
         found = outputs_of(self._session) if self.head is not None else (self._session.output(),)
+        recorded = tuple(one.array() for one in (turn.output, *turn.others))
         if not self._known:
             self._uncompared += 1
-            return (turn.output.array(),) if self._same else found
+            return recorded if self._same else found
         self._compared += 1
-        self._compare(turn, found[0], tell)
+        self._compare(turn, recorded, found, tell)
         return found
 
     def forget(self) -> None:
@@ -71,14 +73,16 @@ class Model:
             self._session.reset()
             self._known = False
 
-    def _compare(self, turn: Turn, output: NDArray[np.float32], tell: Tell) -> None:
-        recorded = turn.output.array()
-        if recorded.shape == output.shape and recorded.tobytes() == output.tobytes():
+    def _compare(self, turn: Turn, recorded: Outputs, found: Outputs, tell: Tell) -> None:
+        by = difference(recorded, found)
+        if by is None:
             return
         self._outputs += 1
-        apart = float(np.abs(recorded - output).max()) if recorded.shape == output.shape else float("inf")
-        self._largest = max(self._largest, apart)
-        tell(Difference(frame=turn.frame, what="output", recorded=_short(recorded), replayed=_short(output)))
+        self._largest = max(self._largest, by)
+        old, new = next(
+            (pair for pair in zip(recorded, found, strict=False) if _apart(*pair) is not None), (recorded[0], found[0])
+        )
+        tell(Difference(frame=turn.frame, what="output", recorded=_short(old), replayed=_short(new)))
 
     def result(self) -> ModelReplay:
         """What was seen."""
@@ -100,6 +104,22 @@ def _variant(variants: tuple[Variant, ...], life: Life) -> Variant:
     raise BadBundleError(
         f"the bundle has no {life.dtype} variant for {life.runtime}", remedy="name the bundle that was recorded"
     )
+
+
+def difference(recorded: Outputs, found: Outputs) -> float | None:
+    """None: all outputs are the same, bit for bit; else by how much any of them differs at most."""
+    if len(recorded) != len(found):
+        return float("inf")
+    apart = [_apart(*pair) for pair in zip(recorded, found, strict=True)]
+    return max((by for by in apart if by is not None), default=None)
+
+
+def _apart(recorded: NDArray[np.float32], found: NDArray[np.float32]) -> float | None:
+    if recorded.shape != found.shape:
+        return float("inf")
+    if recorded.tobytes() == found.tobytes():
+        return None
+    return float(np.abs(recorded - found).max())
 
 
 def _short(values: NDArray[np.generic]) -> str:

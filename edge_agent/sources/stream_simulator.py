@@ -9,12 +9,17 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BOUNDARY = "picture"
 
 
 class StreamSimulator:
-    """Use: `with StreamSimulator() as camera:` and open `camera.url`; `camera.frozen` says nothing new."""
+    """Use: `with StreamSimulator() as camera:` and open `camera.url`; `frozen` shows nothing new, `drop()` hangs up."""
 
     def __init__(self, *, port: int = 0, width: int = 64, height: int = 48, fps: float = 20.0) -> None:
         self._size, self._period_s = (height, width, 3), 1 / fps
@@ -22,6 +27,7 @@ class StreamSimulator:
         self.value = 0
         """Grey of the last picture that was sent."""
         self.viewers = 0
+        self._drops = 0
         self._ended = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
@@ -39,6 +45,10 @@ class StreamSimulator:
         self._server.server_close()
         self._thread.join()
 
+    def drop(self) -> None:
+        """Break off every connection; viewers may come again."""
+        self._drops += 1
+
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         simulator = self
 
@@ -48,8 +58,9 @@ class StreamSimulator:
                 self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
                 self.end_headers()
                 simulator.viewers += 1
+                drops = simulator._drops
                 try:
-                    while not simulator._ended.wait(simulator._period_s):
+                    while not simulator._ended.wait(simulator._period_s) and drops == simulator._drops:
                         if not simulator.frozen:
                             self.wfile.write(simulator._next())
                 except OSError:
@@ -62,12 +73,17 @@ class StreamSimulator:
 
         return Handler
 
-    def _next(self) -> bytes:
-        import cv2
+    def picture(self) -> "NDArray[np.uint8]":
+        """The next one, uint8 [height, width, 3] in BGR order; a subclass may show something else."""
         import numpy as np
 
         self.value = self.value % 250 + 1
-        _, jpeg = cv2.imencode(".jpg", np.full(self._size, self.value, np.uint8))
+        return np.full(self._size, self.value, np.uint8)
+
+    def _next(self) -> bytes:
+        import cv2
+
+        _, jpeg = cv2.imencode(".jpg", self.picture())
         head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {jpeg.size}\r\n\r\n"
         return head.encode() + jpeg.tobytes() + b"\r\n"
 

@@ -144,8 +144,14 @@ class Outbox:
         """Delete exactly the rows that the fleet has; an acknowledgement for another outbox changes nothing."""
         if ack.outbox_id != self.id:
             return
+        try:
+            self._delete("seq BETWEEN ? AND ?", (ack.first_seq, ack.last_seq))
+        except sqlite3.OperationalError as exc:
+            self._db.rollback()
+            if not takes_nothing(exc):
+                raise
+            return  # deleting takes room, too: they are under way still, and so sent once more, in a while
         self._flights = [f for f in self._flights if not ack.first_seq <= f.first <= f.last <= ack.last_seq]
-        self._delete("seq BETWEEN ? AND ?", (ack.first_seq, ack.last_seq))
 
     def line_lost(self) -> None:
         """The connection ended: whatever was under way is sent again after the next one."""
@@ -221,6 +227,11 @@ class Outbox:
 
     def _set(self, name: str, value: str) -> None:
         self._db.execute("UPDATE facts SET value = ? WHERE name = ?", (value, name))
+
+
+def takes_nothing(error: sqlite3.OperationalError) -> bool:
+    """Whether the disk is full, or fails."""
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)  # the lower byte of it
 
 
 def _open(path: Path, most_bytes: int | None) -> sqlite3.Connection:

@@ -1,6 +1,7 @@
 """Recordings: a real agent records, the replay decides the same; a torn file is read up to its end."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from edge.errors import BadArgumentError, BadDataError, FileMissingError
 from edge.manifest import BoxTensors, Head
+from edge_agent.recording.again import difference
 from edge_agent.recording.chunks import MAGIC, ChunkReader, ChunkWriter
 from edge_agent.recording.messages import Array, Closing, Items, Life, Lost, Opening, Turn
 from edge_agent.recording.replay import read_items, replay
@@ -129,6 +131,14 @@ def test_a_detectors_turns_are_replayed_with_all_its_outputs_and_its_head(tmp_pa
     assert replay(write_items(tmp_path / "boxes.rec", opening, life, *seen)).same
     blind = msgspec.structs.replace(seen[1], output=Array.of(scores * 0))
     assert replay(write_items(tmp_path / "blind.rec", opening, life, seen[0], blind)).decisions_differ == 1
+
+
+def test_every_output_of_a_detector_must_be_the_same_bit_for_bit() -> None:
+    scores, boxes = np.zeros((1, 2), np.float32), np.ones((1, 2, 4), np.float32)
+    assert difference([scores, boxes], [scores.copy(), boxes.copy()]) is None
+    assert difference([scores, boxes], [scores, boxes + 2]) == 2.0
+    assert difference([scores], [-scores]) == 0.0  # minus zero has other bits
+    assert difference([scores, boxes], [scores]) == math.inf
 
 
 def test_a_decision_that_was_tampered_with_is_found(tmp_path: Path) -> None:

@@ -241,7 +241,9 @@ class Card:
 
     def _run(self) -> None:
         os.set_blocking(self._fd, False)
-        while not self._ended.wait(PERIOD / RATE):
+        due_s = time.monotonic() + PERIOD / RATE
+        while not self._ended.wait(max(0.0, due_s - time.monotonic())):
+            due_s += PERIOD / RATE  # on a busy machine, too: sound that comes late counts as old
             try:
                 os.write(self._fd, self.hears[:PERIOD].tobytes())
             except BlockingIOError:

@@ -51,6 +51,18 @@ def test_a_camera_that_freezes_breaks_off_and_is_opened_again_without_leaving_an
         assert before[1] == before[2]
 
 
+def test_a_camera_that_hangs_up_breaks_off_and_may_be_opened_again() -> None:
+    with StreamSimulator() as camera:
+        source = stream(camera.url)
+        for _ in range(2):
+            source.open(64, 48, 20)
+            source.read(1)
+            camera.drop()
+            with pytest.raises(SourceError, match="broke off"):
+                read_until_it_breaks(source)
+            source.close()
+
+
 def read_until_it_breaks(source: Stream) -> None:
     for frame in range(1000):
         source.read(frame)

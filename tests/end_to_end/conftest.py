@@ -38,8 +38,8 @@ def wait_for(
         time.sleep(0.2)
 
 
-def colour_model(gain: float) -> bytes:
-    """ONNX: [1, 3, 8, 8] in 0..1 -> three logits, the mean of each channel times `gain`."""
+def colour_model(gain: float, remark: str = "") -> bytes:
+    """ONNX: [1, 3, 8, 8] in 0..1 -> three logits, the mean of each channel times `gain`; larger by a `remark`."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -51,14 +51,16 @@ def colour_model(gain: float) -> bytes:
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])]
     weights = [helper.make_tensor("gain", TensorProto.FLOAT, [1], [gain])]
     graph = helper.make_graph(nodes, "colours", inputs, outputs, weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8, doc_string=remark)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
 
-def make_bundle(folder: Path, version: int, *, target: str = "x86-64", gain: float = 20.0, name: str = MODEL) -> Path:
+def make_bundle(
+    folder: Path, version: int, *, target: str = "x86-64", gain: float = 20.0, name: str = MODEL, remark: str = ""
+) -> Path:
     """A real bundle that says which colour a picture is; versions differ in `gain`."""
-    data = colour_model(gain)
+    data = colour_model(gain, remark)
     rng = np.random.default_rng(version)
     samples = rng.random((4, 3, SIDE, SIDE), dtype=np.float32)
     outputs = (samples.mean(axis=(2, 3)) * gain).astype(np.float32)

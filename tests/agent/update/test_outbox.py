@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -150,6 +151,25 @@ def test_a_full_disk_costs_rows_but_never_the_process(tmp_path: Path) -> None:
     for batch in batches:
         outbox.acknowledge(ack(batch))
     assert outbox._db.execute("SELECT count(*) FROM rows").fetchone()[0] == outbox.waiting
+
+
+def test_an_acknowledgement_that_a_full_disk_cannot_take_comes_again(
+    outbox: Outbox, clock: Clock, tmp_path: Path
+) -> None:
+    outbox.put([event("one")], STAMP)
+    batch = outbox.batches()[0]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    log_bytes = (tmp_path / "outbox.sqlite-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log_bytes, before[1]))
+    try:
+        outbox.acknowledge(ack(batch))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (outbox.waiting, outbox.batches()) == (1, [])
+    clock.now_s += RESEND_S
+    assert outbox.batches() == [batch]
+    outbox.acknowledge(ack(batch))
+    assert (outbox.waiting, outbox.batches()) == (0, [])
 
 
 def test_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
