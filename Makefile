@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 # tests mostly wait for processes of their own; a file's tests stay together, so that what they share is made once
 JOBS   ?= 2
 
-.PHONY: install demo test test-agent check bench bench-compiler bench-fuzz bench-reproducible bench-endurance clean
+.PHONY: install demo test test-agent check bench bench-agent bench-compiler bench-fuzz bench-reproducible bench-endurance clean
 
 install: $(VENV)/.installed
 
@@ -57,8 +57,12 @@ check: $(VENV)/.dev
 	$(BIN)/python -m pytest -q tests/docs
 
 bench: $(VENV)/.installed
-	$(BIN)/python tests/bench/bench_agent.py docs/benchmarks
+	$(BIN)/python tests/bench/bench_commands.py docs/benchmarks
 	$(BIN)/python tests/bench/transports.py docs/benchmarks
+
+# half an hour on an idle machine; goes on where it was stopped, and is no part of `make test` or of CI
+bench-agent: $(VENV)/.installed
+	$(BIN)/python tests/bench/agent/bench_agent.py docs/benchmarks $(ARGS)
 
 # hours on two cores; goes on where it was stopped, and is no part of `make test` or of CI
 bench-compiler: $(VENV)/.installed

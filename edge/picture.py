@@ -13,8 +13,6 @@ LETTERBOX_GREY = 114
 """Value of the bars that letterbox adds. Source: ultralytics, class LetterBox."""
 _BGR_TO_GREY = (1868, 9617, 4899)
 """Y = .114 B + .587 G + .299 R in 14-bit fixed point. Source: OpenCV, cvtColor, 8-bit pictures."""
-
-
 Resize = Literal["stretch", "crop", "letterbox"]
 
 
@@ -25,6 +23,17 @@ class Area(NamedTuple):
     top: int
     width: int
     height: int
+
+
+def fit_into(image: Pixels, out: Pixels, how: Resize) -> None:
+    """As `fit`, into `out` [height, width, as many channels as `image`]; a stretched picture is written only once."""
+    height, width = out.shape[:2]
+    if how == "stretch" and image.shape[:2] != (height, width) and out.flags.c_contiguous:
+        made = _resize(image, width, height, out)
+        if not np.may_share_memory(made, out):
+            np.copyto(out, made)
+    else:
+        np.copyto(out, fit(image, width, height, how))
 
 
 def fit(image: Pixels, width: int, height: int, how: Resize) -> Pixels:
@@ -95,8 +104,8 @@ def _grey(planes: list[Pixels]) -> Pixels:
     return grey
 
 
-def _resize(image: Pixels, width: int, height: int) -> Pixels:
-    """Bilinear, as OpenCV does it; raises `MissingExtraError` where OpenCV is not installed."""
+def _resize(image: Pixels, width: int, height: int, out: Pixels | None = None) -> Pixels:
+    """Bilinear, as OpenCV does it, in `out` if it is given; raises `MissingExtraError` without OpenCV."""
     if image.shape[:2] == (height, width):
         return image
     try:
@@ -106,5 +115,6 @@ def _resize(image: Pixels, width: int, height: int) -> Pixels:
             f"resizing {image.shape[1]} x {image.shape[0]} to {width} x {height} needs OpenCV",
             remedy="set the camera to the model's size, or: pip install 'edgewright[agent]'",
         ) from exc
-    resized: Pixels = cv2.resize(np.ascontiguousarray(image), (width, height), interpolation=cv2.INTER_LINEAR)
+    source = np.ascontiguousarray(image)
+    resized: Pixels = cv2.resize(source, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
     return resized.reshape(height, width, *image.shape[2:])

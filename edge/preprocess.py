@@ -43,6 +43,18 @@ def contract_shape(contract: InputContract) -> tuple[int, ...]:
             return shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
 
 
+def empty_sample(contract: InputContract) -> Data:
+    """A sample of zeros, of the size and form in which the capture process delivers one for `contract`."""
+    match contract:
+        case ImageInput(width=width, height=height):
+            return np.zeros((height, width, 3), np.uint8)
+        case SeriesInput(window=window):
+            return np.zeros((window, channels(contract)), np.float32)
+        case AudioInput(window=window):
+            return np.zeros((window, channels(contract)), np.float32)
+    return np.zeros(contract_shape(contract), np.float32)
+
+
 def channels(contract: InputContract) -> int:
     """How many channels (or columns) have a mean and a std of their own; 1 for a tensor."""
     match contract:
@@ -91,6 +103,9 @@ class Preprocessor:
         self._features = Features(contract) if isinstance(contract, AudioInput) else None
         self._channels_last = isinstance(contract, ImageInput) and contract.layout == "NHWC"
         self._codes, self._shift = self._tabulate()
+        in_order = isinstance(contract, ImageInput) and contract.colour == "BGR" and contract.layout == "NHWC"
+        self._as_seen = in_order and self._shift is not None
+        """A picture of the model's size needs no reordering, and at most one addition."""
 
     def into(self, data: Data, out: Data) -> None:
         """Write one sample to `out`: the model's own dtype and shape, its leading 1 or not.
@@ -100,7 +115,12 @@ class Preprocessor:
         `out`: usually `session.input_buffer()`. Raises `BadDataError` if `data` does not fit or holds NaN or infinity.
         """
         target = out.reshape(self._shape)  # a view: input buffers are contiguous
-        if not isinstance(self.contract, ImageInput):
+        if self._as_seen and data.shape == self._shape and data.dtype == np.uint8:
+            if self._shift:
+                np.add(data, self._shift, out=target.view(np.uint8))
+            else:
+                np.copyto(target.view(np.uint8), data.view(np.uint8))
+        elif not isinstance(self.contract, ImageInput):
             np.copyto(target, quantize(self.real(data), self.spec))
         elif self._codes is None:
             self._apply(self._picture(data), target)

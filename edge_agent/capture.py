@@ -19,6 +19,7 @@ from edge.windows import window_of
 from edge_agent import sources
 from edge_agent.backoff import Backoff
 from edge_agent.channels import Publication, send
+from edge_agent.cores import be_urgent
 from edge_agent.link import BEAT_S, Act, CaptureBeat, Ended, Link, die_with, start_child
 from edge_agent.plugins import load_class, read_options
 from edge_agent.rate import Ratekeeper
@@ -28,10 +29,15 @@ from edge_agent.sources import Picture, Rows, Source
 from edge_agent.sources.opencv import load_cv2
 from edge_agent.specs import CaptureSpec, Chosen
 
+Form = tuple[tuple[int, ...], type[np.generic]]
+"""Shape and dtype of a frame in the ring."""
+
 
 def run(spec: CaptureSpec, link: Link) -> None:
     """Main path: wait for the tick, read a picture, put it into the ring, publish it."""
     die_with(spec.parent)
+    if spec.priority is not None:
+        be_urgent(spec.priority)
     camera = Camera(open_source(spec.source), spec.fps)
     press = Press(spec)
     rate = Ratekeeper(spec.fps)
@@ -139,6 +145,9 @@ class Press:
         self._anew, self._began = True, 0
         """Whether the next frame begins a stretch, and the frame that this one began with."""
         self.frame = self._writer.last_frame
+        self._form: Form = ((), np.uint8)
+        self._next: NDArray[np.generic] | None = None
+        """The slot of the next frame, claimed ahead in the form of the last one: that need not wait for the frame."""
         self.dropped = 0
         """Frames that found no free slot."""
 
@@ -163,16 +172,15 @@ class Press:
         return 1, 1, fps
 
     def publish(self, shot: Picture) -> None:
-        """Copy one picture into a free slot and tell every loop; a loop whose pipe is full misses it."""
+        """Bring one picture into a free slot and tell every loop; a loop whose pipe is full misses it."""
         self.frame += 1
         if self._anew:
             self._anew, self._began = False, self.frame % 2**32
-        pixels = self._fitted(shot.pixels)
-        out = self._writer.begin(pixels.shape, pixels.dtype.type)
+        out = self._slot(self._form_of(shot.pixels))
         if out is None:
             self.dropped += 1
             return
-        np.copyto(out, pixels)
+        self._fill(out, shot.pixels)
         slot = self._writer.commit(self.frame, shot.captured_ns)
         seen = Publication(
             slot, self._active, self._epoch, self.frame, shot.captured_ns, time.monotonic_ns(), self._began
@@ -180,6 +188,7 @@ class Press:
         packet = seen.pack()
         for pipe in self._pipes:
             send(pipe, packet)
+        self._next = self._writer.begin(*self._form)
 
     def publish_rows(self, rows: Rows) -> None:
         """Add rows to the window; publish it whenever the model wants to see it."""
@@ -199,14 +208,29 @@ class Press:
         if self._window is not None:
             self._window.clear()
 
-    def _fitted(self, pixels: NDArray[np.generic]) -> NDArray[np.generic]:
-        """At the model's size; what is no picture goes as it is."""
+    def _form_of(self, pixels: NDArray[np.generic]) -> Form:
+        """Of what the model gets: its own size for a picture; what is none goes as it is."""
         contract = self._contract
         if not isinstance(contract, ImageInput) or pixels.dtype != np.uint8:
-            return pixels
-        if pixels.shape[:2] != (contract.height, contract.width):
-            load_cv2()
-        return picture.fit(pixels.view(np.uint8), contract.width, contract.height, contract.resize)
+            return pixels.shape, pixels.dtype.type
+        return (contract.height, contract.width, *pixels.shape[2:]), np.uint8
+
+    def _slot(self, form: Form) -> NDArray[np.generic] | None:
+        """The slot that was claimed before the frame came, or another one if the frame looks otherwise."""
+        out, self._next = self._next, None
+        if out is not None and form != self._form:
+            self._writer.abort()
+            out = None
+        self._form = form
+        return self._writer.begin(*form) if out is None else out
+
+    def _fill(self, out: NDArray[np.generic], pixels: NDArray[np.generic]) -> None:
+        """Write the slot, resizing straight into it where that is needed."""
+        if out.shape == pixels.shape or not isinstance(self._contract, ImageInput):
+            np.copyto(out, pixels)
+            return
+        load_cv2()
+        picture.fit_into(pixels.view(np.uint8), out.view(np.uint8), self._contract.resize)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,12 @@ class LoopConfig(Section, frozen=True, kw_only=True):
 
     threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
     cpu: Annotated[int, msgspec.Meta(ge=0, lt=1024)] | None = None
-    """Processor that the loop is bound to; none by default."""
+    """Processor that the loop which decides has to itself; the rest of the agent stays off it. None by default."""
+    priority: Annotated[int, msgspec.Meta(ge=2, le=98)] | None = None
+    """Real-time priority (SCHED_FIFO) of the loop that decides; the guard has one more, capture one less. Off by
+    default."""
+    rehearse_ms: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
+    """So long before a frame is expected the loop wakes, goes through a turn on old data and waits awake; 0: never."""
     hang_s: Positive = 3.0
     """Longer than any single inference; a loop that is silent for so long is killed and started again."""
     start_s: Positive = 60.0

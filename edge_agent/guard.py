@@ -12,6 +12,7 @@ from pathlib import Path
 from edge_agent import actuators
 from edge_agent.actuators import Actuator, Application
 from edge_agent.channels import Command, packets, send
+from edge_agent.cores import be_urgent
 from edge_agent.guard_rules import DeadMan, Rules
 from edge_agent.link import BEAT_S, Allow, GuardBeat, Link, Pulse, start_child
 from edge_agent.plugins import load_class, read_options
@@ -22,6 +23,8 @@ from edge_agent.watchdog import Watchdog
 
 def run(spec: GuardSpec, link: Link) -> None:
     """Main path: wait for a command or a deadline, obey what is fresh, make safe what is not."""
+    if spec.priority is not None:
+        be_urgent(spec.priority)
     with ExitStack() as last, ExitStack() as stack:
         outputs = [Output(one, spec.actions) for one in spec.actuators]
         for output in outputs:

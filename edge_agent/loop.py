@@ -4,8 +4,6 @@ The GIL is the largest source of jitter, so telemetry, updates and the network l
 """
 
 import gc
-import os
-import select
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +14,18 @@ from numpy.typing import NDArray
 from edge.bundle import Bundle, open_bundle
 from edge.errors import BadBundleError
 from edge.manifest import Head, Variant
-from edge.preprocess import Preprocessor
+from edge.preprocess import Preprocessor, empty_sample
 from edge.quantization import dequantize
 from edge.runtimes import Session, check_golden, open_session, outputs_of
-from edge_agent.board import Board
+from edge_agent.board import NOTHING, Board
 from edge_agent.channels import Announced, Command, Publication, send
+from edge_agent.cores import Placement
 from edge_agent.deciders import Decider, Inputs, check_reads, make_decider
-from edge_agent.link import BEAT_S, Beat, Link, LoopReady, die_with, start_child
+from edge_agent.link import Beat, Link, LoopReady, die_with, start_child
 from edge_agent.memory import Memory, memory_of
 from edge_agent.recording.tap import Taps, open_taps
 from edge_agent.records import Decided
+from edge_agent.rehearsal import Rehearsal
 from edge_agent.ring import RingReader
 from edge_agent.ring_memory import RingMemory
 from edge_agent.specs import LoopSpec
@@ -37,11 +37,13 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
     The newest frame wins; but a model with a state takes every one in order, for each is a step of its sequence.
     """
     now, session, decider, ring, board = time.monotonic_ns, parts.session, parts.decider, parts.ring, parts.board
-    taps, memory = parts.taps, parts.memory
-    announced, fresh = Announced(spec.publications_fd, in_order=memory is not None), False
-    poll, max_age_ns, last_frame, lost = _poll(spec, link), round(spec.max_age_ms * 1e6), 0, 0
+    taps, placement = parts.taps, parts.placement
+    announced = Announced(spec.publications_fd, in_order=parts.memory is not None)
+    rehearsal = Rehearsal(spec.rehearse_ms, (spec.publications_fd, link.fileno()), parts.rehearse)
+    max_age_ns, last_frame, lost = round(spec.max_age_ms * 1e6), 0, 0
     while link.open:
-        poll.poll(0 if announced.waiting else BEAT_S * 1000)
+        if not announced.waiting:
+            rehearsal.wait()
         if link.beat_due():
             link.orders()
             link.say(Beat())
@@ -52,7 +54,9 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
         seen = Publication.unpack(packet)
         if seen.active != spec.index:
             last_frame = seen.frame
+            placement.follow()
             continue
+        placement.lead()
         picture = ring.claim(seen.slot, seen.frame)
         if picture is None:  # overtaken: a newer frame is about to be announced
             continue
@@ -60,12 +64,9 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
         if read_ns - seen.captured_ns > max_age_ns:
             ring.release(seen.slot)
             continue
-        if memory is not None:
-            fresh = memory.follow(seen)
+        fresh = parts.follow(seen)
         parts.preprocessor.into(picture, session.input_buffer())
-        if taps is None:
-            ring.release(seen.slot)
-        else:  # they need the picture until the decision is made
+        if taps is not None:
             taps.take(session.input_buffer())
         sample = parts.sample()
         invoke_start_ns = now()
@@ -87,7 +88,8 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
             lost = 0 if send(spec.records_fd, record.pack()) else dropped
         if taps is not None:
             taps.turn(seen, picture, inputs, decision, dropped, (read_ns, handed_ns), decider.floor, fresh=fresh)
-            ring.release(seen.slot)
+        ring.release(seen.slot)  # only now: it costs a call into the kernel, and there is a slot for each loop
+        rehearsal.saw(seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Parts:
     session: Session
     preprocessor: Preprocessor
     decider: Decider
+    twin: Decider
+    """Decides in rehearsals, so that they leave no trace in the memory of the other one."""
     ring: RingReader
     board: Board
     memory: Memory | None
@@ -105,6 +109,11 @@ class Parts:
     """None: nobody else wants to see its turns."""
     head: Head | None
     """Of a detector."""
+    placement: Placement
+
+    def follow(self, seen: Publication) -> bool:
+        """Before a step on this frame; returns whether a model with a state begins anew with it."""
+        return self.memory is not None and self.memory.follow(seen)
 
     def others(self) -> tuple[NDArray[np.float32], ...]:
         """A detector's further outputs."""
@@ -116,30 +125,40 @@ class Parts:
             return None
         return dequantize(self.session.input_buffer(), self.session.variant.input).copy()
 
+    def rehearse(self) -> None:
+        """A turn on an empty picture and without inference, whose decision goes nowhere."""
+        self.preprocessor.into(empty_sample(self.preprocessor.contract), self.session.input_buffer())
+        sample, now_ns = self.sample(), time.monotonic_ns()
+        inputs = Inputs(self.session.output(), NOTHING, now_ns / 1e9, sample, self.others(), self.head)
+        decision = self.twin.decide(inputs)
+        Command(0, decision.action, 0, now_ns, now_ns).pack()
+
 
 def run(spec: LoopSpec, link: Link) -> None:
     """Load, check on the golden samples, warm up, say so, and decide until told to stop."""
     die_with(spec.parent)
-    if spec.cpu is not None:
-        os.sched_setaffinity(0, {spec.cpu})
+    placement = Placement(spec.cpu, spec.priority)
     bundle = open_named(Path(spec.bundle), spec.model)
     session = open_session(bundle, variant=smallest(bundle) if spec.small else None, threads=spec.threads)
     report = check_golden(bundle, session)
-    chosen = spec.decider
     head = bundle.manifest.head if isinstance(bundle.manifest.head, Head) else None
     parts = Parts(
         session,
         Preprocessor(bundle.manifest.input, session.variant.input),
-        make_decider(chosen.kind, chosen.options, Path(chosen.folder), bundle.manifest.labels, spec.actions),
+        _decider(spec, bundle.manifest.labels),
+        _decider(spec, bundle.manifest.labels),
         RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token))),
         Board(spec.sensors),
         memory_of(session, bundle.manifest.input, max_age_ms=spec.max_age_ms, period_ms=spec.period_ms),
         open_taps(spec, bundle, session),
         head,
+        placement,
     )
     check_reads(parts.decider, head)
+    parts.rehearse()  # all that the first turn would have to load is loaded now
     gc.collect()
     gc.freeze()  # what is alive now stays: later collections need not look at it (98.7 -> 16.6 ms at 90k objects)
+    placement.follow()  # not before: a model that loads must not disturb the one that decides
     manifest = bundle.manifest
     link.say(
         LoopReady(
@@ -151,6 +170,7 @@ def run(spec: LoopSpec, link: Link) -> None:
         )
     )
     decide_forever(spec, link, parts)
+    placement.leave()
     session.close()
 
 
@@ -170,11 +190,9 @@ def open_named(path: Path, model: str) -> Bundle:
     return bundle
 
 
-def _poll(spec: LoopSpec, link: Link) -> select.poll:
-    poll = select.poll()
-    poll.register(spec.publications_fd, select.POLLIN)
-    poll.register(link.fileno(), select.POLLIN)
-    return poll
+def _decider(spec: LoopSpec, labels: tuple[str, ...]) -> Decider:
+    chosen = spec.decider
+    return make_decider(chosen.kind, chosen.options, Path(chosen.folder), labels, spec.actions)
 
 
 if __name__ == "__main__":

@@ -111,6 +111,7 @@ class Plan:
             commands_fd=channels.commands.read_fd,
             records_fd=channels.records_in,
             watchdog=self._watchdog,
+            priority=None if config.loop.priority is None else config.loop.priority + 1,
         )
         return spec, (spec.commands_fd, spec.records_fd)
 
@@ -131,6 +132,7 @@ class Plan:
             ring_fd=channels.ring_fd,
             token=channels.token,
             publications=tuple(pipe.write_fd for pipe in channels.publications),
+            priority=None if self._config.loop.priority is None else self._config.loop.priority - 1,
         )
         return spec, (spec.ring_fd, *spec.publications)
 
@@ -168,6 +170,8 @@ class Plan:
             small=model.small,
             threads=config.loop.threads,
             cpu=config.loop.cpu,
+            priority=config.loop.priority,
+            rehearse_ms=config.loop.rehearse_ms,
             decider=self._chosen(config.decider.kind, config.decider.options),
             actions=config.decider.actions,
             max_age_ms=max(one.max_age_ms for one in config.actuators),

@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from edge.errors import AgentError
 
-SLOTS = 4
-"""One being written, the newest, and one for each of two loops."""
+SLOTS = 6
+"""One being written or claimed ahead, the newest, one for each of two loops, and two that wait for a loop which takes
+every frame."""
 SLOT_BYTES = 1920 * 1080 * 3
 """Largest frame in bytes; smaller ones use (and occupy) only what they need."""
 _MAGIC, _VERSION, _TOKEN_BYTES = b"EDGERING", 1, 16

@@ -40,6 +40,8 @@ class CaptureSpec(Spec, frozen=True, kw_only=True):
     """Of the ring, in hexadecimal."""
     publications: tuple[int, ...]
     """Write ends, one a loop."""
+    priority: int | None = None
+    """Real-time, below that of the loop."""
 
 
 class WireFds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,6 +134,8 @@ class LoopSpec(Spec, frozen=True, kw_only=True):
     """Load the smallest variant of the bundle, not the first one that runs."""
     threads: int
     cpu: int | None
+    priority: int | None
+    rehearse_ms: float
     decider: Chosen
     actions: tuple[str, ...]
     max_age_ms: float
@@ -179,3 +183,5 @@ class GuardSpec(Spec, frozen=True, kw_only=True):
     records_fd: int
     """-1: nobody reads records."""
     watchdog: WatchdogSpec = WatchdogSpec()
+    priority: int | None = None
+    """Real-time, above that of the loop."""

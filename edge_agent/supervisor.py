@@ -24,6 +24,7 @@ from edge_agent.channels import make_pipe
 from edge_agent.child import Child, Prepare
 from edge_agent.config import AgentConfig
 from edge_agent.control import Done, Fault, Health, Notice, Request, Retire, Revert, Stage, Switch
+from edge_agent.cores import keep_off
 from edge_agent.link import Act, Allow, Beat, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, Pulse, SensorsBeat
 from edge_agent.plan import Boot, Channels, Plan, Prepared, Recording
 from edge_agent.readings import make_wire
@@ -113,6 +114,7 @@ class Supervisor:
     def run(self) -> None:
         """Work until SIGTERM, SIGINT or the end of the source; raises the error that kept it from ever starting."""
         self._catch_signals()
+        keep_off(self._config.loop.cpu)
         folder = run_folder(self._config.state_dir)
         try:
             self._begin()

@@ -22,16 +22,21 @@ class RealOutput:
     def __init__(self, spec: TensorSpec) -> None:
         """Prepare the buffer."""
         self._buffer: NDArray[np.float32] = np.empty(spec.shape, np.float32)
-        self._affine = None if spec.dtype == "float32" else affine(spec)
+        self._scale: np.float32 | None = None
+        self._zero_point: np.float32 | None = None
+        if spec.dtype != "float32":
+            scale, zero_point = affine(spec)
+            self._scale, self._zero_point = np.float32(scale), np.float32(zero_point) if zero_point else None
 
     def read(self, codes: NDArray[np.generic]) -> NDArray[np.float32]:
         """Dequantize the runtime's own array of this output."""
-        if self._affine is None:
+        if self._scale is None:
             np.copyto(self._buffer, codes, casting="same_kind")
-            return self._buffer
-        scale, zero_point = self._affine
-        np.subtract(codes, np.float32(zero_point), out=self._buffer)
-        np.multiply(self._buffer, np.float32(scale), out=self._buffer)
+        elif self._zero_point is None:
+            np.multiply(codes, self._scale, out=self._buffer, dtype=np.float32)
+        else:
+            np.subtract(codes, self._zero_point, out=self._buffer, dtype=np.float32)
+            np.multiply(self._buffer, self._scale, out=self._buffer)
         return self._buffer
 
 

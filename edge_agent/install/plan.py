@@ -54,6 +54,7 @@ def installation(config: Path, unsigned: Path | None, root: Path, python: Path |
         memory_mib=wishes.memory_mib,
         reads_home=any(path.is_relative_to(home) for path in at_home for home in ("/home", "/root")),
         watches_hardware=loaded.guard.watchdog is not None,
+        realtime=0 if loaded.loop.priority is None else loaded.loop.priority + 1,  # the guard's
         reboot=wishes.reboot,
     )
 

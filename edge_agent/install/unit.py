@@ -58,7 +58,7 @@ ProtectHostname=yes
 ProtectProc=invisible
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 RestrictNamespaces=yes
-RestrictRealtime=yes
+{realtime}
 RestrictSUIDSGID=yes
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
@@ -90,6 +90,8 @@ class Installation:
     reads_home: bool
     """Something that it needs lies in somebody's home folder."""
     watches_hardware: bool
+    realtime: int
+    """Highest real-time priority that a process of ours takes; 0: none does."""
     reboot: bool
     """Restart the device, not only the service, when the service fails too often."""
 
@@ -108,6 +110,7 @@ def unit_text(one: Installation) -> str:
         state_dir=quote(str(one.state_dir)),
         protect_home="read-only" if one.reads_home else "yes",
         devices=_devices(one.access),
+        realtime=f"LimitRTPRIO={one.realtime}" if one.realtime else "RestrictRealtime=yes",
     )
 
 

@@ -82,6 +82,17 @@ def test_only_what_the_configuration_uses_may_be_opened(image: Path) -> None:
     assert "PrivateDevices=yes" in unit(image)
 
 
+def test_a_loop_with_a_real_time_priority_may_have_it_and_no_more(image: Path) -> None:
+    assert install(image).returncode == 0
+    assert "\nRestrictRealtime=yes\n" in unit(image)
+    config = image / "etc/edge/agent.yaml"
+    config.write_text(CONFIG + "loop: {priority: 40}\n")
+    assert install(image).returncode == 0
+    text = unit(image)
+    assert "\nLimitRTPRIO=41\n" in text
+    assert "RestrictRealtime" not in text
+
+
 def test_a_hardware_watchdog_may_be_opened_by_the_user(image: Path) -> None:
     (image / "etc/edge/agent.yaml").write_text(CONFIG + "guard: {watchdog: /dev/watchdog}\n")
     install(image)

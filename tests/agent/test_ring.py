@@ -23,7 +23,7 @@ KILLER = Path(__file__).parent / "ring_killer.py"
 
 @pytest.fixture
 def ring() -> Iterator[int]:
-    fd = create_ring(token=TOKEN, slot_bytes=64 * 64 * 3)
+    fd = create_ring(token=TOKEN, slots=4, slot_bytes=64 * 64 * 3)
     yield fd
     os.close(fd)
 

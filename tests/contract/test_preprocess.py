@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge.errors import BadDataError, BadInputContractError
 from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput, TensorSpec
+from edge.picture import Resize, fit, fit_into
 from edge.preprocess import Preprocessor, contract_shape
 from edge.quantization import dequantize, quantize
 
@@ -184,3 +185,23 @@ def test_quantizing_loses_at_most_half_a_step_and_saturates() -> None:
     x = np.linspace(-13.8, 11.7, 1001).astype(np.float32)
     assert np.abs(dequantize(quantize(x, spec), spec) - x).max() <= 0.05001
     assert quantize(np.array([1e9, -1e9], np.float32), spec).tolist() == [127, -128]
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [("uint8", 0), ("int8", -128), ("uint8", 7)])
+def test_a_picture_in_the_models_own_form_is_what_it_would_be_after_reordering(dtype: str, zero_point: int) -> None:
+    contract = ImageInput(width=9, height=5, colour="BGR", layout="NHWC", scale=1 / 255)
+    spec = spec_of(contract, dtype, 1 / 255, zero_point)
+    picture = np.random.default_rng(0).integers(0, 256, (5, 9, 3), dtype=np.uint8)
+    preprocessor, out = Preprocessor(contract, spec), np.zeros(spec.shape, dtype)
+    preprocessor.into(picture, out)
+    assert np.array_equal(out[0], quantize(preprocessor.real(picture), spec))
+
+
+@pytest.mark.parametrize("how", ["stretch", "crop", "letterbox"])
+@pytest.mark.parametrize("channels", [(), (1,), (3,)])
+def test_a_picture_fitted_in_place_is_the_same(how: Resize, channels: tuple[int, ...]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 60, *channels), dtype=np.uint8)
+    for height, width in ((24, 24), (40, 60)):
+        out = np.zeros((height, width, *channels), np.uint8)
+        fit_into(picture, out, how)
+        assert np.array_equal(out, fit(picture, width, height, how))
