@@ -146,7 +146,7 @@ def _code(folder: Path) -> None:
 
 
 def _imported_code(folder: Path) -> None:
-    (folder / "again_layers.py").write_text(LAYERS.replace("relu", "tanh"))
+    (folder / "again_layers.py").write_text(LAYERS.replace("relu", "sigmoid"))
 
 
 def _contract(folder: Path) -> None:

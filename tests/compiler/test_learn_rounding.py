@@ -12,6 +12,7 @@ from torch import nn
 
 from compiler.candidate import Builder
 from compiler.export import FORMATS
+from compiler.load.state import Port
 from compiler.load.torch_module import from_module
 from compiler.plan import LEARNED, Plan
 from compiler.quantize.error import mean_sqnr_db
@@ -99,7 +100,7 @@ def samples(count: int, seed: int) -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def builder() -> Builder:
     torch.manual_seed(0)
-    source = from_module(Kinds().eval(), (1, 2, 14, 12), name="kinds", sha256="0" * 64)
+    source = from_module(Kinds().eval(), [Port("x", (1, 2, 14, 12))], name="kinds", sha256="0" * 64)
 
     def calibration() -> Iterator[NDArray[np.float32]]:
         return iter(samples(100, seed=1))
@@ -178,7 +179,7 @@ def keywords() -> tuple[Builder, NDArray[np.float32]]:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     shape = (1, 1, module.FRAMES, module.BANDS)
-    source = from_module(module.trained(), shape, name="keywords", sha256="0" * 64)
+    source = from_module(module.trained(), [Port("x", shape)], name="keywords", sha256="0" * 64)
     heard = module.spectrograms(260, seed=2)[0][:, None]
     return Builder(source, lambda: iter(heard[:160])), heard[160:]
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from compiler.candidate import Builder, Candidate
 from compiler.load import SourceModel, load_model
+from compiler.load.state import Port
 from compiler.load.torch_module import from_module
 from compiler.plan import Plan
 from compiler.quantize.error import sqnr_db
@@ -86,7 +87,7 @@ def test_a_padded_max_pool_does_not_widen_the_range_to_infinity() -> None:
     net = torch.nn.Sequential(
         torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.MaxPool2d(3, 2, 1), torch.nn.Conv2d(8, 4, 3)
     )
-    model = from_module(net.eval(), (1, 3, 16, 16), name="padded", sha256="0" * 64)
+    model = from_module(net.eval(), [Port("x", (1, 3, 16, 16))], name="padded", sha256="0" * 64)
     samples = [np.random.default_rng(i).normal(0, 1, (1, 3, 16, 16)).astype(np.float32) for i in range(8)]
     made = Builder(model, lambda: iter(samples)).build(Plan("litert", "int8"))
     session = open_model(made.data, made.variant)

@@ -12,6 +12,7 @@ from torch import nn
 
 from compiler.candidate import Builder
 from compiler.load.source import SourceModel
+from compiler.load.state import Port
 from compiler.load.tflite_file import load_tflite
 from compiler.load.torch_module import from_module
 from compiler.plan import Plan, parse_plan, plans
@@ -43,7 +44,7 @@ def hard() -> tuple[SourceModel, NDArray[np.float32]]:
     network = module.imbalanced(module.trained(), sigma=1.0)
     network.body = nn.Sequential(*(Cap() if isinstance(one, nn.ReLU) else one for one in network.body))
     shape = (1, 1, module.FRAMES, module.BANDS)
-    source = from_module(network, shape, name="hard", sha256="0" * 64)
+    source = from_module(network, [Port("x", shape)], name="hard", sha256="0" * 64)
     return source, module.spectrograms(260, seed=2)[0][:, None]
 
 
