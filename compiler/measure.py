@@ -18,6 +18,7 @@ from compiler.detection.packed import BoxReader
 from compiler.stage import Stage, Step
 from compiler.subject import Subject
 from compiler.yardstick import Run, Yardstick, value_of
+from edge.errors import BadDataError
 from edge.manifest import InputContract, Latency, Quality, RuntimeName, TaskName, TensorSpec, Variant
 from edge.preprocess import Preprocessor
 from edge.runtimes import Session, open_model, outputs_of
@@ -171,6 +172,21 @@ def score(run: Run, samples: Samples, yardstick: Yardstick) -> Scores:
     return Scores(run.outputs, run.values, predicted, predicted == samples.labels)
 
 
+def _invoke(session: Session, where: str) -> None:
+    """Run once.
+
+    Raises: BadDataError for a sample that the runtime cannot compute.
+    """
+    try:
+        session.invoke()
+    except RuntimeError as exc:
+        variant = session.variant
+        raise BadDataError(
+            f"{variant.dtype} on {variant.runtime} fails on {where}: {str(exc).strip().splitlines()[0]}",
+            remedy="look at the samples that calibrate: numbers far beyond the others break an integer model",
+        ) from exc
+
+
 def run_session(
     session: Session,
     contract: InputContract,
@@ -188,7 +204,7 @@ def run_session(
         session.reset()
         for at, raw in enumerate(sequence, start=samples.judged - len(sequence)):
             preprocessor.into(raw, session.input_buffer())
-            session.invoke()
+            _invoke(session, samples.where[index])
             if at >= 0:
                 said = outputs_of(session) if reader else (session.output(),)
                 outputs.append(np.concatenate([output.ravel() for output in said]).astype(np.float32))

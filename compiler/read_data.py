@@ -124,7 +124,10 @@ def _decode(file: Path) -> Array:
     import cv2
 
     coded = np.fromfile(file, np.uint8)
-    picture = cv2.imdecode(coded, cv2.IMREAD_COLOR) if coded.size else None
+    try:
+        picture = cv2.imdecode(coded, cv2.IMREAD_COLOR) if coded.size else None
+    except cv2.error:  # it says that it is larger than any picture
+        picture = None
     if picture is None:
         raise BadDataError(f"cannot read the picture {file}", remedy="replace or remove it; it is empty or broken")
     return np.asarray(picture, np.uint8)

@@ -6,6 +6,7 @@ from typing import Any, cast
 import numpy as np
 
 from compiler.load.source import Floats, Outputs, SourceModel, guess_layout
+from compiler.load.tflite_check import check_tflite
 from compiler.load.tflite_weights import expand_weights
 from compiler.quiet import quiet
 from edge.errors import BadModelError, MissingExtraError
@@ -22,6 +23,7 @@ def load_tflite(content: bytes, *, name: str, sha256: str) -> SourceModel:
     Raises: BadModelError; MissingExtraError.
     """
     open_interpreter(content, f"{name}.tflite")  # refuses what is broken before anything is rewritten
+    check_tflite(content, f"{name}.tflite")
     content, expanded = expand_weights(content)
     interpreter = open_interpreter(content, f"{name}.tflite")
     spec = input_spec(interpreter, f"{name}.tflite")

@@ -55,7 +55,11 @@ class Images:
         file = self._files[index % len(self._files)]
         captured_ns = time.monotonic_ns()
         if self._last is None or self._last[0] != file:
-            pixels: NDArray[np.uint8] | None = load_cv2().imread(str(file), load_cv2().IMREAD_COLOR)
+            cv2 = load_cv2()
+            try:
+                pixels: NDArray[np.uint8] | None = cv2.imread(str(file), cv2.IMREAD_COLOR)
+            except cv2.error:  # it says that it is larger than any picture
+                pixels = None
             if pixels is None:
                 raise BadDataError(f"{file} is not a picture", remedy="remove it from the folder")
             self._last = (file, pixels)

@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import cv2
@@ -55,6 +56,10 @@ def test_a_folder_without_pictures_and_a_broken_picture_are_named(tmp_path: Path
     (tmp_path / "a.png").write_bytes(b"nothing")
     source = Images(Images.Options(path=tmp_path))
     source.open(4, 4, 10)
+    with pytest.raises(BadDataError, match=r"a\.png"):
+        source.read(1)
+    claim = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 102, 0, 0, 54, 40, 4, 1 << 24, 1, 24, 0, 48, 0, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(claim + bytes(48))  # larger than any picture may be
     with pytest.raises(BadDataError, match=r"a\.png"):
         source.read(1)
 

@@ -1,6 +1,7 @@
 """Reading labelled samples, and every way in which they can be wrong."""
 
 import io
+import struct
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -201,6 +202,24 @@ def test_what_is_no_data_is_said_to_be_none(
         (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=name):
         open_data(tmp_path / name)
+
+
+def test_a_picture_that_claims_to_be_larger_than_any_is_named(tmp_path: Path) -> None:
+    pictures = tmp_path / "d"
+    for label in ("a", "b"):
+        (pictures / label).mkdir(parents=True)
+        (pictures / label / "1.bmp").write_bytes(bmp(4, 4))
+    data = open_data(pictures)
+    (pictures / "b" / "1.bmp").write_bytes(bmp(4, 1 << 24))  # OpenCV raises, where others come back as nothing
+    with pytest.raises(BadDataError, match=r"b/1\.bmp"):
+        data.read(1)
+
+
+def bmp(width: int, height: int) -> bytes:
+    """A picture of black pixels, 4 rows of which are there."""
+    pixels = bytes(4 * ((width * 3 + 3) // 4 * 4))
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, len(pixels), 0, 0, 0, 0)
+    return struct.pack("<2sIHHI", b"BM", 54 + len(pixels), 0, 0, 54) + header + pixels
 
 
 def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 import pickle
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from ai_edge_litert.tools import flatbuffer_utils
 from hand_made import make_addition
 from onnx import TensorProto, helper, numpy_helper
 
 from compiler.load import load_model
+from compiler.load.tflite_check import check_tflite
 from compiler.load.tflite_file import tensor_spec
 from edge.errors import BadModelError, FileMissingError
 
@@ -237,4 +241,49 @@ def test_a_tflite_file_that_opens_but_does_not_run_is_refused(tmp_path: Path) ->
     path = tmp_path / "hollow.tflite"
     path.write_bytes(make_addition(constant=False, outputs=[2]))
     with pytest.raises(BadModelError, match=r"hollow\.tflite can be opened, but not run: Input tensor 1 lacks data"):
+        load_model(str(path))
+
+
+def _name(model: Any) -> None:
+    model.subgraphs[0].tensors[1].name = b"\xff\xfe"
+
+
+def _hidden_name(model: Any) -> None:
+    model.subgraphs[0].tensors[2].name = b"y\x00z"  # LiteRT reads it to the zero only
+
+
+def _bytes(model: Any) -> None:
+    buffer = model.buffers[model.subgraphs[0].tensors[1].buffer]
+    buffer.data = np.append(np.asarray(buffer.data, np.uint8), np.uint8(0))
+
+
+def _output(model: Any) -> None:
+    model.subgraphs[0].outputs = [9]
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_name, "the name of tensor 1 is no text"),
+        (_hidden_name, "the name of tensor 2 is no text"),
+        (_bytes, "tensor 1 has 17 bytes, its shape needs 16"),
+        (_output, "it names the tensor 9 of 3"),
+    ],
+)
+def test_what_does_not_hold_together_in_a_tflite_file_is_named(damage: Callable[[Any], None], said: str) -> None:
+    whole = make_addition(constant=True, outputs=[2])
+    check_tflite(whole, "m.tflite")
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(whole))
+    damage(model)
+    damaged = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    with pytest.raises(BadModelError, match=f"m.tflite is damaged: {said}"):
+        check_tflite(damaged, "m.tflite")
+
+
+def test_a_tflite_file_with_a_damaged_name_is_refused_when_it_is_loaded(tmp_path: Path) -> None:
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(make_addition(constant=True, outputs=[2])))
+    _name(model)
+    path = tmp_path / "m.tflite"
+    path.write_bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    with pytest.raises(BadModelError, match="is damaged"):
         load_model(str(path))

@@ -4,15 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from compiler.candidate import Builder
 from compiler.compare import compare
+from compiler.dataset import Samples
 from compiler.measure import (
     measure_again,
     measure_candidates,
     no_prediction,
     real_inputs,
     run_reference,
+    run_session,
     score,
     statistics_of,
 )
@@ -23,6 +26,9 @@ from compiler.split import split
 from compiler.subject import Subject
 from compiler.yardstick import Run, fit
 from edge import console
+from edge.errors import BadDataError
+from edge.manifest import TensorInput, TensorSpec, Variant
+from edge.runtimes import open_model
 from edge.target import load_target
 
 
@@ -96,3 +102,28 @@ def test_channel_statistics_know_the_spread_inside_a_picture(subject: Subject) -
     mean, std = statistics.per_channel(0)
     assert np.allclose(mean, everything.mean(axis=(0, 2, 3)), atol=1e-5)
     assert np.allclose(std, everything.std(axis=(0, 2, 3)), atol=1e-5)
+
+
+def test_a_sample_that_the_runtime_cannot_compute_is_named() -> None:
+    """Whose number is an index that the table does not have."""
+    table = numpy_helper.from_array(np.arange(3, dtype=np.float32), "table")
+    nodes = [
+        helper.make_node("Cast", ["x"], ["at"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "at"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [table])
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    specs = [TensorSpec(name=name, shape=(1, 2), dtype="float32") for name in "xy"]
+    variant = Variant(
+        runtime="onnxruntime", dtype="float32", file="m.onnx", sha256="0" * 64, size_bytes=1, input=specs[0],
+        outputs=(specs[1],),
+    )  # fmt: skip
+    data = np.array([[0, 2], [1, 9]], np.float32)
+    samples = Samples(
+        labels=np.zeros(2, np.int64), classes=("a",), raw=lambda index: data[index], where=("first", "second"),
+        digests=(b"1", b"2"), sha256="0" * 64, pictures=False,
+    )  # fmt: skip
+    session = open_model(content, variant)
+    with pytest.raises(BadDataError, match=r"float32 on onnxruntime fails on second: .*Gather"):
+        run_session(session, TensorInput(shape=(1, 2)), samples, "regress", lambda: None)
