@@ -188,7 +188,7 @@ class Supervisor:
         before = self._capture_beat.trouble if self._capture_beat else ""
         if beat.trouble and beat.trouble != before:
             log.warning("no frames: %s", beat.trouble)
-        self._capture_beat = beat
+        self._capture_beat, self._plan.heard = beat, beat.frame
 
     def _on_sensors(self, beat: SensorsBeat) -> None:
         before = self._sensors_beat.troubles if self._sensors_beat else {}

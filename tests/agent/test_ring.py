@@ -134,6 +134,19 @@ def test_a_new_writer_counts_on_from_the_frame_of_the_killed_one(ring: int) -> N
         second.commit(4, 0)
 
 
+@pytest.mark.parametrize("damage", [0, 2, 2**64 - 1])
+def test_a_new_writer_counts_on_from_what_was_heard_where_the_ring_lost_its_count(ring: int, damage: int) -> None:
+    first = RingWriter(memory(ring))
+    for frame in range(901, 906):
+        write(first, frame)
+    for slot in range(4):
+        memory(ring).set_frame(slot, damage)
+    second = RingWriter(memory(ring), heard=903)
+    assert second.last_frame == 903
+    slot = write(second, 904)
+    assert RingReader(memory(ring)).claim(slot, 904) is not None
+
+
 def test_a_frame_larger_than_a_slot_is_refused(ring: int) -> None:
     with pytest.raises(AgentError, match="needs"):
         RingWriter(memory(ring)).begin((640, 480, 3))
