@@ -18,6 +18,8 @@ DTYPES: tuple[type[np.generic], ...] = (np.uint8, np.float32)
 """What a frame may be made of: pictures (uint8) or rows of features (float32)."""
 MOST_AHEAD = 1 << 24
 """A frame id that lies further behind what was last heard of is damage: so many frames take hours to capture."""
+LAST_FRAME = 1 << 62
+"""Nobody counts so far: a larger id is damage, too."""
 _ITEM_BYTES = (1, 4)
 Frame = NDArray[np.generic]
 _Shape = tuple[int, int, int]
@@ -52,8 +54,8 @@ class RingWriter:
         self._memory = memory
         self._views = _Views(memory)
         frames = [memory.header(slot).frame for slot in range(memory.slots)]
-        if heard is not None:
-            frames = [frame if frame <= heard + MOST_AHEAD else 0 for frame in frames]
+        most = LAST_FRAME if heard is None else heard + MOST_AHEAD
+        frames = [frame if frame <= most else 0 for frame in frames]
         self.last_frame = max(*frames, heard or 0)
         self._newest = frames.index(max(frames))
         self._claimed: tuple[int, _Shape, int] | None = None

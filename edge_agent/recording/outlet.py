@@ -47,7 +47,8 @@ class Outlet:
                 continue
             data = message.tobytes()
             self._reader.release(seen.slot)
-            found.append(Message(data, bool(seen.active), seen.frame - self._sequence - 1 if self._sequence else 0))
+            lost = seen.frame - self._sequence - 1 if self._sequence else 0
+            found.append(Message(data, bool(seen.active), max(0, lost)))  # after damage the loop may count anew
             self._sequence = seen.frame
         return found
 
