@@ -30,7 +30,7 @@ class Outlet:
     """Reads one tap."""
 
     def __init__(self, spec: TapSpec) -> None:
-        self._reader = RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token)))
+        self._reader = RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token), writable=False))
         self._fd, self._sequence = spec.publications_fd, 0
 
     def fileno(self) -> int:

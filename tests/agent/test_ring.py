@@ -72,6 +72,19 @@ def test_rows_of_features_travel_as_float32(ring: int) -> None:
     assert (frame == 0.5).all()
 
 
+def test_a_reader_can_claim_and_read_but_not_write(ring: int) -> None:
+    writer, place = RingWriter(memory(ring)), RingMemory(ring, TOKEN, writable=False)
+    slot = write(writer, 7)
+    frame = RingReader(place).claim(slot, 7)
+    assert frame is not None
+    assert (frame == 7).all()
+    with pytest.raises(ValueError, match="read-only"):
+        frame[...] = 0
+    with pytest.raises(TypeError):
+        place.set_frame(slot, 0)
+    place.release(slot)
+
+
 def test_a_slot_that_got_a_newer_frame_is_not_read(ring: int) -> None:
     writer, reader = RingWriter(memory(ring)), RingReader(memory(ring))
     slots = [write(writer, frame) for frame in range(1, 6)]
