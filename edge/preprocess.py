@@ -48,9 +48,7 @@ def empty_sample(contract: InputContract) -> Data:
     match contract:
         case ImageInput(width=width, height=height):
             return np.zeros((height, width, 3), np.uint8)
-        case SeriesInput(window=window):
-            return np.zeros((window, channels(contract)), np.float32)
-        case AudioInput(window=window):
+        case SeriesInput(window=window) | AudioInput(window=window):
             return np.zeros((window, channels(contract)), np.float32)
     return np.zeros(contract_shape(contract), np.float32)
 

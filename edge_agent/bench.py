@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.bundle import Bundle, open_bundle
 from edge.errors import AgentError
-from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, TensorInput
-from edge.preprocess import channels, contract_shape
+from edge.manifest import InputContract
+from edge.preprocess import empty_sample
 from edge.runtimes import Session, open_session
 from edge_agent.channels import make_pipe
 from edge_agent.config import load_config
@@ -111,17 +111,10 @@ def spread(values: ArrayLike) -> Spread:
 
 def noise(contract: InputContract, count: int = 8) -> NDArray[np.generic]:
     """Frames that `contract` takes: pictures of noise, or rows of it."""
-    rng = np.random.default_rng(0)
-    match contract:
-        case ImageInput(width=width, height=height):
-            return rng.integers(0, 256, (count, height, width, 3), np.uint8)
-        case SeriesInput(window=window, columns=columns):
-            shape: tuple[int, ...] = (window, len(columns))
-        case AudioInput(window=window):
-            shape = (window, channels(contract))
-        case TensorInput():
-            shape = contract_shape(contract)
-    return rng.standard_normal((count, *shape), np.float32)
+    rng, sample = np.random.default_rng(0), empty_sample(contract)
+    if sample.dtype == np.uint8:
+        return rng.integers(0, 256, (count, *sample.shape), np.uint8)
+    return rng.standard_normal((count, *sample.shape), np.float32)
 
 
 def write_config(folder: Path, bundle: Bundle, fps: float) -> Path:

@@ -138,7 +138,7 @@ class Press:
     """Puts pictures into the ring, at the size that the deciding model wants, and publishes them to every loop."""
 
     def __init__(self, spec: CaptureSpec) -> None:
-        self._writer = RingWriter(RingMemory(spec.ring_fd, bytes.fromhex(spec.token)))
+        self._writer = RingWriter(RingMemory(spec.ring_fd, bytes.fromhex(spec.token)), heard=spec.heard)
         self._pipes = spec.publications
         self._contract, self._epoch, self._active = spec.contract, spec.epoch, spec.active
         self._window = window_of(spec.contract)

@@ -147,7 +147,7 @@ def run(spec: LoopSpec, link: Link) -> None:
         Preprocessor(bundle.manifest.input, session.variant.input),
         _decider(spec, bundle.manifest.labels),
         _decider(spec, bundle.manifest.labels),
-        RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token))),
+        RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token), writable=False)),
         Board(spec.sensors),
         memory_of(session, bundle.manifest.input, max_age_ms=spec.max_age_ms, period_ms=spec.period_ms),
         open_taps(spec, bundle, session),

@@ -92,6 +92,8 @@ class Plan:
         self._watchdog = watchdog
         self.fps = config.source.fps
         """As it is now: a hot device offers fewer frames."""
+        self.heard = 0
+        """Last frame that capture told of: what a new one counts on from, should the ring be damaged."""
 
     def guard(self, link_fd: int) -> Prepared:
         """For `edge_agent.guard`."""
@@ -132,6 +134,7 @@ class Plan:
             ring_fd=channels.ring_fd,
             token=channels.token,
             publications=tuple(pipe.write_fd for pipe in channels.publications),
+            heard=self.heard,
             priority=None if self._config.loop.priority is None else self._config.loop.priority - 1,
         )
         return spec, (spec.ring_fd, *spec.publications)

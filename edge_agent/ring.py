@@ -16,6 +16,10 @@ from edge_agent.ring_memory import RingMemory, SlotHeader
 
 DTYPES: tuple[type[np.generic], ...] = (np.uint8, np.float32)
 """What a frame may be made of: pictures (uint8) or rows of features (float32)."""
+MOST_AHEAD = 1 << 24
+"""A frame id that lies further behind what was last heard of is damage: so many frames take hours to capture."""
+LAST_FRAME = 1 << 62
+"""Nobody counts so far: a larger id is damage, too."""
 _ITEM_BYTES = (1, 4)
 Frame = NDArray[np.generic]
 _Shape = tuple[int, int, int]
@@ -41,13 +45,19 @@ class _Views:
 class RingWriter:
     """The one writer. `begin()`, fill the array, `commit()` or `abort()`."""
 
-    def __init__(self, memory: RingMemory) -> None:
-        """Go on after the newest frame that an earlier writer, perhaps killed, left behind."""
+    def __init__(self, memory: RingMemory, *, heard: int | None = None) -> None:
+        """Go on after the newest frame that an earlier writer, perhaps killed, left behind.
+
+        `heard`: a frame that is known to have been there. Ids that contradict it come from damaged memory and are not
+        believed, for the guard obeys no frame whose id is not larger than that of the one before.
+        """
         self._memory = memory
         self._views = _Views(memory)
         frames = [memory.header(slot).frame for slot in range(memory.slots)]
-        self.last_frame = max(frames)
-        self._newest = frames.index(self.last_frame)
+        most = LAST_FRAME if heard is None else heard + MOST_AHEAD
+        frames = [frame if frame <= most else 0 for frame in frames]
+        self.last_frame = max(*frames, heard or 0)
+        self._newest = frames.index(max(frames))
         self._claimed: tuple[int, _Shape, int] | None = None
 
     def begin(self, shape: tuple[int, ...], dtype: type[np.generic] = np.uint8) -> Frame | None:

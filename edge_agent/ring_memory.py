@@ -56,10 +56,14 @@ def create_ring(*, token: bytes, slots: int = SLOTS, slot_bytes: int = SLOT_BYTE
 class RingMemory:
     """One process's own view of the ring: mapped memory and its claims, which end with this process."""
 
-    def __init__(self, fd: int, token: bytes) -> None:
-        """Map the ring behind the inherited `fd`; raises `AgentError` if it is not the ring of `token`."""
-        self._fd = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_CLOEXEC)  # own description: own locks
-        self.map = mmap.mmap(self._fd, os.fstat(self._fd).st_size)
+    def __init__(self, fd: int, token: bytes, *, writable: bool = True) -> None:
+        """Map the ring behind the inherited `fd`; raises `AgentError` if it is not the ring of `token`.
+
+        `writable`: only for its writer, so that nothing that goes wrong in a reader can damage what others see.
+        """
+        mode, access = (os.O_RDWR, mmap.ACCESS_WRITE) if writable else (os.O_RDONLY, mmap.ACCESS_READ)
+        self._fd = os.open(f"/proc/self/fd/{fd}", mode | os.O_CLOEXEC)  # own description: own locks
+        self.map = mmap.mmap(self._fd, os.fstat(self._fd).st_size, access=access)
         self.slots: int
         self.slot_bytes: int
         magic, version, self.slots, self.slot_bytes, owner = _HEADER.unpack_from(self.map)

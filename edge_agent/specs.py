@@ -40,6 +40,8 @@ class CaptureSpec(Spec, frozen=True, kw_only=True):
     """Of the ring, in hexadecimal."""
     publications: tuple[int, ...]
     """Write ends, one a loop."""
+    heard: int = 0
+    """Last frame that an earlier capture process told of."""
     priority: int | None = None
     """Real-time, below that of the loop."""
 

@@ -10,7 +10,6 @@ import select
 import signal
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -23,23 +22,23 @@ from edge_agent import link
 from edge_agent.channels import make_pipe
 from edge_agent.child import Child, Prepare
 from edge_agent.config import AgentConfig
-from edge_agent.control import Done, Fault, Health, Notice, Request, Retire, Revert, Stage, Switch
+from edge_agent.control import Fault, Health, Request
 from edge_agent.cores import keep_off
 from edge_agent.link import Act, Allow, Beat, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, Pulse, SensorsBeat
+from edge_agent.loops import END_S, Loops
 from edge_agent.plan import Boot, Channels, Plan, Prepared, Recording
 from edge_agent.readings import make_wire
 from edge_agent.ring_memory import create_ring
 from edge_agent.status import AgentStatus, ProcessStatus, remove_run_folder, run_folder, write_status
 from edge_agent.switchboard import Switchboard
+from edge_agent.switching import Switching
 from edge_agent.tapped import make_tapped
 from edge_agent.watch.thermostat import Thermostat
 from edge_agent.watchdog import take_watchdog
 
 LOOK_S, HEALTH_S = 0.1, 1.0
-RESIZE_AGAIN_S = 600.0
-"""A variant that did not run is not tried again before."""
-END_S, UPLINK_END_S = 2.0, 5.0
-"""How long a process may take to end before it is killed; the uplink has something to send."""
+UPLINK_END_S = 5.0
+"""How long the uplink may take to end before it is killed: longer than others, for it has something to send."""
 RECORDS_BYTES = 256 * 1024
 WishT = TypeVar("WishT")
 log = logging.getLogger("edge.supervisor")
@@ -91,18 +90,16 @@ class Supervisor:
         self._recorder = self._reader("recorder", "edge_agent.recording.process", self._plan.recorder, recording)
         self._keeper = self._reader("keeper", "edge_agent.watch.keeper", self._plan.keeper, config.capture_store)
         self._view = self._reader("view", "edge_agent.view.process", self._plan.view, config.view)
-        self._loops: list[Child[link.News] | None] = [None, None]
-        self._leaving: list[tuple[float, Child[link.News]]] = []
+        self._loops = Loops(self._loop)
+        self._switching = Switching(
+            config, self._board, self._loops, signed=boot.signed, flip=self._flip, tell=self._tell_uplink
+        )
         self._uplink: Child[Request] | None = None
         self._capturing = False
         self._failed: dict[str, Failed] = {}
         self._well_s: dict[str, float] = {}
         """When each process last proved that it works, by the name that `_called` gives it."""
-        self._requests: deque[Request] = deque()
-        self._staging = self._switch_when_ready = False
         self._thermostat = Thermostat(config.health, config.state_dir)
-        self._resizing, self._resize_again_s = False, 0.0
-        """Another variant of the model that decides is being loaded, for the machine is hot or cool again."""
         self._capture_beat: CaptureBeat | None = None
         self._guard_beat: GuardBeat | None = None
         self._sensors_beat: SensorsBeat | None = None
@@ -122,7 +119,7 @@ class Supervisor:
                 self._wait()
                 self._hear()
                 now_s = time.monotonic()
-                self._answer()
+                self._switching.answer()
                 self._watch(now_s)
                 if now_s >= self._health_s:
                     self._health_s = now_s + HEALTH_S
@@ -145,7 +142,7 @@ class Supervisor:
         if place is None:
             self._start_uplink()
         else:
-            self._start_loop(place)
+            self._loops.start(place)
 
     def _wait(self) -> None:
         lines = [child.line for child in self._children() if child.line is not None]
@@ -159,14 +156,14 @@ class Supervisor:
             for news in child.hear() if child else ():
                 self._on_news(child, news)
         if self._uplink is not None:
-            self._requests.extend(self._uplink.hear())
+            self._switching.hear(self._uplink.hear())
 
     def _on_news(self, child: Child[link.News] | None, news: link.News) -> None:
         if child is not None and isinstance(news, Beat | LoopReady | CaptureBeat | SensorsBeat | GuardBeat):
             self._well_s[self._called(child)] = time.monotonic()
         match news:
             case LoopReady():
-                self._on_ready(self._place(child), news)
+                self._on_ready(self._loops.place(child), news)
             case CaptureBeat():
                 self._on_capture(news)
             case SensorsBeat():
@@ -188,7 +185,7 @@ class Supervisor:
         before = self._capture_beat.trouble if self._capture_beat else ""
         if beat.trouble and beat.trouble != before:
             log.warning("no frames: %s", beat.trouble)
-        self._capture_beat = beat
+        self._capture_beat, self._plan.heard = beat, beat.frame
 
     def _on_sensors(self, beat: SensorsBeat) -> None:
         before = self._sensors_beat.troubles if self._sensors_beat else {}
@@ -202,15 +199,8 @@ class Supervisor:
         if model is None or place is None:
             return
         model.learn(ready)
-        if place == self._board.staged and self._staging:
-            self._staging = False
-            if self._resizing:
-                self._finish_resize()
-            elif self._switch_when_ready:
-                self._switch_when_ready = False
-                self._done(self._switch())
-            else:
-                self._done(Done(ok=True, p95_us=ready.p95_us))
+        if self._switching.loads(place):
+            self._switching.finish(ready.p95_us)
         elif place == self._board.active:
             log.info("version %d decides", model.version)
             self._point_capture()
@@ -232,12 +222,9 @@ class Supervisor:
     def _readers(self) -> list[Child[link.News]]:
         return [child for child in (self._recorder, self._keeper, self._view) if child is not None]
 
-    def _start_loop(self, place: int) -> None:
-        child = self._child(
-            f"loop{place}", "edge_agent.loop", lambda fd: self._plan.loop(fd, place), hang_s=self._config.loop.hang_s
-        )
-        self._loops[place] = child
-        child.start()
+    def _loop(self, place: int) -> Child[link.News]:
+        hang_s = self._config.loop.hang_s
+        return self._child(f"loop{place}", "edge_agent.loop", lambda fd: self._plan.loop(fd, place), hang_s=hang_s)
 
     def _start_uplink(self) -> None:
         """Once: when the first model decides, or will not, or there is none."""
@@ -257,20 +244,17 @@ class Supervisor:
         for child in self._children():
             if child.due(now_s):
                 child.start()
-        for deadline_s, leaving in self._leaving:
-            if leaving.ended() or now_s > deadline_s:
-                leaving.kill()
-        self._leaving = [(deadline_s, leaving) for deadline_s, leaving in self._leaving if leaving.pid]
+        self._loops.see_off(now_s)
 
     def _on_trouble(self, child: Child[link.News] | Child[Request], reason: str, now_s: float) -> None:
         self._hear()  # its last words
         failed = self._failed.pop(child.name, None)
         if failed is not None:
             reason = f"{failed.error}: {failed.problem}"
-        place = self._place(child)
+        place = self._loops.place(child)
         name = self._called(child)
-        if place is not None and place == self._board.staged and self._staging:
-            self._give_up_stage(place, reason)
+        if self._switching.loads(place):
+            self._switching.give_up(reason)
             return
         hopeless = child is self._recorder or (self._config.fleet is None and name not in self._well_s)
         if failed is not None and hopeless:
@@ -281,87 +265,17 @@ class Supervisor:
             model.ready = False
             self._start_uplink()
         if child is self._uplink:
-            self._requests.clear()
-            self._staging, self._switch_when_ready = self._resizing, False
+            self._switching.forget_requests()
         self._tell_uplink(Fault(process=name, reason=reason, restarts=child.restarts))
 
     def _called(self, child: Child[link.News] | Child[Request]) -> str:
         """The loop that decides is "loop", the other one "standby": its faults say nothing of the model in use."""
-        place = self._place(child)
+        place = self._loops.place(child)
         if place is None:
             return child.name
         return "loop" if place == self._board.active else "standby"
 
-    def _place(self, child: Child[link.News] | Child[Request] | None) -> int | None:
-        return next((place for place, loop in enumerate(self._loops) if loop is child), None)
-
     # --- the switch ------------------------------------------------------------------------------
-
-    def _answer(self) -> None:
-        """Carry out what the uplink asks, one after the other; while a model loads, the next request waits."""
-        while self._requests and not self._staging:
-            request = self._requests.popleft()
-            match request:
-                case Stage():
-                    self._stage(request.path, request.version)
-                case Switch():
-                    self._done(self._switch())
-                case Revert():
-                    self._revert(request.reason)
-                case Retire():
-                    self._dismiss(self._board.retire())
-                    self._done(Done(ok=True))
-
-    def _stage(self, path: str, version: int) -> None:
-        self._dismiss(self._board.other)
-        self._staging = True
-        self._start_loop(self._board.stage(path, version))
-
-    def _give_up_stage(self, place: int, reason: str) -> None:
-        self._staging = self._switch_when_ready = False
-        self._board.revert()
-        self._dismiss(place)
-        if self._resizing:
-            self._resizing, self._resize_again_s = False, time.monotonic() + RESIZE_AGAIN_S
-            self._notice("heat", f"the other variant does not run: {reason}")
-        else:
-            self._done(Done(ok=False, reason=reason))
-
-    def _switch(self) -> Done:
-        if self._board.staged is None:
-            return Done(ok=True)
-        if not self._board.switch():
-            return Done(ok=False, reason="the staged model has died")
-        self._flip()
-        return Done(ok=True)
-
-    def _revert(self, reason: str) -> None:
-        log.warning("going back: %s", reason)
-        before = self._board.active
-        given_up = self._board.revert()
-        if given_up is None:
-            self._revert_cold()
-            return
-        if given_up == before:
-            self._flip()
-        self._dismiss(given_up)
-        self._done(Done(ok=True))
-
-    def _revert_cold(self) -> None:
-        """The old model is not warm (the agent was restarted since): load what the journal says now."""
-        deciding = self._board.deciding
-        if deciding is None or not self._boot.signed:
-            self._done(Done(ok=True))
-            return
-        boot = Boot.from_slots(self._config)
-        if boot.path is not None and deciding.bundle == str(boot.path):
-            self._done(Done(ok=True))
-        elif boot.path is None:
-            self._dismiss(self._board.stop())
-            self._done(Done(ok=True))
-        else:
-            self._switch_when_ready = True
-            self._stage(str(boot.path), boot.version)
 
     def _flip(self) -> None:
         """The guard first: it must know the epoch before its first command is made."""
@@ -382,54 +296,25 @@ class Supervisor:
             self._capturing = True
             self._capture.start()
 
-    def _dismiss(self, place: int | None) -> None:
-        """Let the loop in this place finish its frame and end."""
-        child = self._loops[place] if place is not None else None
-        if child is not None and place is not None:
-            child.ask_to_end()
-            self._leaving.append((time.monotonic() + END_S, child))
-            self._loops[place] = None
-
     # --- heat ------------------------------------------------------------------------------------
 
     def _mind_heat(self, now_s: float) -> None:
         """Fewer frames at once; the smaller variant in a second loop, as any other switch, while no update is on."""
         if change := self._thermostat.look(now_s):
-            self._notice("heat", change)
+            self._switching.notice("heat", change)
             self._plan.fps = self._thermostat.fps(self._config.source.fps)
             if self._capturing:
                 self._point_capture()
-        model, small = self._board.deciding, self._thermostat.wants_small
-        busy = self._staging or self._requests or self._board.places[self._board.other] is not None
-        if model is None or not model.ready or busy or model.small == small or now_s < self._resize_again_s:
-            return
-        if small and not model.has_smaller:
-            return
-        self._resizing = self._staging = True
-        self._start_loop(self._board.stage(model.bundle, model.version, small=small))
-
-    def _finish_resize(self) -> None:
-        self._resizing = False
-        if self._switch().ok:
-            self._dismiss(self._board.retire())
-            small = self._board.deciding is not None and self._board.deciding.small
-            self._notice("heat", f"the {'smaller' if small else 'first'} variant decides")
+        self._switching.resize(small=self._thermostat.wants_small, now_s=now_s)
 
     # --- what is told ----------------------------------------------------------------------------
 
     def _version(self) -> int:
         return self._board.deciding.version if self._board.deciding else 0
 
-    def _done(self, done: Done) -> None:
-        self._tell_uplink(done)
-
     def _tell_uplink(self, packet: msgspec.Struct) -> None:
         if self._uplink is not None:
             self._uplink.tell(packet)
-
-    def _notice(self, kind: str, text: str) -> None:
-        log.warning("%s: %s", kind, text)
-        self._tell_uplink(Notice(kind=kind, text=text))
 
     def _tell_health(self) -> None:
         processes = {self._called(child): child.pid for child in self._children()}
@@ -474,7 +359,7 @@ class Supervisor:
 
     def _end(self) -> None:
         """The guard first, for it makes safe; then everybody else, the uplink with time to say goodbye."""
-        children = self._children() + [child for _, child in self._leaving]
+        children = [*self._children(), *self._loops.leaving]
         for child in children:
             child.ask_to_end()
         began_s = time.monotonic()

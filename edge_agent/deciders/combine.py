@@ -28,9 +28,13 @@ class _Combined:
 
     def __init__(self, options: Options, labels: tuple[str, ...], actions: tuple[str, ...]) -> None:
         self._parts = [make_decider(part.kind, part.options, part.folder, labels, actions) for part in options.of]
-        self.floor = max(part.floor for part in self._parts)
         self.needs_sample = any(part.needs_sample for part in self._parts)
         self.needs_head = any(getattr(part, "needs_head", False) for part in self._parts)
+
+    @property
+    def floor(self) -> float:
+        """The highest of the parts'; `zones` learns its own from the bundle, with the first frame."""
+        return max(part.floor for part in self._parts)
 
     def decide(self, inputs: Inputs) -> Decision:
         """Ask all of them, and choose."""

@@ -4,17 +4,16 @@ It ends the recording when it is long or large enough, by telling the supervisor
 """
 
 import os
-import select
 import time
 from pathlib import Path
 
 import msgspec
 
 import edge
-from edge_agent.link import BEAT_S, Beat, Ended, Link, die_with, start_child
+from edge_agent.link import Ended, Link, die_with, start_child
 from edge_agent.recording.chunks import ChunkWriter
 from edge_agent.recording.messages import Closing, Items, Lost, Opening
-from edge_agent.recording.outlet import Outlet
+from edge_agent.recording.outlet import Outlet, rounds
 from edge_agent.specs import RecorderSpec
 
 SYNC_S = 2.0
@@ -29,11 +28,7 @@ def run(spec: RecorderSpec, link: Link) -> None:
     file = File(spec)
     outlets = [Outlet(tap) for tap in spec.taps]
     told = False
-    while link.open:
-        if link.beat_due():
-            link.say(Beat())
-        select.select([*(outlet.fileno() for outlet in outlets), link.fileno()], [], [], BEAT_S)
-        link.orders()
+    for _ in rounds(outlets, link):
         for outlet in outlets:
             write(outlet, file)
         file.sync_now_and_then()

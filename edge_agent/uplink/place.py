@@ -28,15 +28,15 @@ def open_outbox(
     """Open it; also returns how often this device has started its uplink, this time included."""
     memory, folder = state_dir / "run", state_dir / "outbox"
     memory.mkdir(parents=True, exist_ok=True)
-    own = _on_disk(state_dir / ON_DISK, most_rows, now_s) if keeping == "disk" else None
-    if own is not None:
-        starts = own.starts
+    on_disk = _on_disk(state_dir / ON_DISK, most_rows, now_s) if keeping == "disk" else None
+    if on_disk is not None:
+        own, starts = on_disk, on_disk.starts
         _move_over(memory / ON_DISK, folder, most_rows)
     else:
         starts = 0 if keeping == "disk" else _move_over(state_dir / ON_DISK, folder, most_rows)
         own = Outbox(memory / ON_DISK, most_rows=most_rows, now_s=now_s, most_bytes=MEMORY_BYTES)
-        keeping = "memory" if keeping == "memory" else "spill"
-    outboxes = Outboxes(own, memory=memory, folder=folder, spills=keeping == "spill", most_rows=most_rows)
+    spills = on_disk is None and keeping != "memory"
+    outboxes = Outboxes(own, memory=memory, folder=folder, spills=spills, most_rows=most_rows)
     return outboxes, count_start(RealDisk(), state_dir / "starts", at_least=starts)
 
 

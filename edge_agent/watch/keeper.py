@@ -1,17 +1,15 @@
 """The keeper process: pictures of which the model was not sure, into a bounded store on the device."""
 
 import os
-import select
 import time
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from edge.errors import DiskFullError
-from edge_agent.link import BEAT_S, Beat, Link, die_with, start_child
-from edge_agent.recording.messages import FromLoop, Life, Turn
-from edge_agent.recording.outlet import Outlet
+from edge_agent.link import Link, die_with, start_child
+from edge_agent.recording.messages import Life, Turn
+from edge_agent.recording.outlet import turns
 from edge_agent.specs import KeeperSpec
 from edge_agent.watch.keep import Remark, Store
 
@@ -23,21 +21,8 @@ def run(spec: KeeperSpec, link: Link) -> None:
     die_with(spec.parent)
     os.nice(_NICE)
     store = Store(Path(spec.folder), max_bytes=spec.max_bytes, max_per_hour=spec.max_per_hour, masks=spec.masks)
-    outlets = [Outlet(tap) for tap in spec.taps]
-    decoder = msgspec.msgpack.Decoder(FromLoop)
-    lives: dict[int, Life] = {}
-    while link.open:
-        if link.beat_due():
-            link.say(Beat())
-        select.select([*(outlet.fileno() for outlet in outlets), link.fileno()], [], [], BEAT_S)
-        link.orders()
-        for outlet in outlets:
-            for message in outlet.drain():
-                match decoder.decode(message.data):
-                    case Life() as life:
-                        lives[life.life] = life
-                    case Turn() as turn if turn.life in lives:
-                        keep(store, spec.model, lives[turn.life], turn)
+    for life, turn in turns(spec.taps, link):
+        keep(store, spec.model, life, turn)
 
 
 def keep(store: Store, model: str, life: Life, turn: Turn) -> None:

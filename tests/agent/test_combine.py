@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edge.errors import BadConfigError
+from edge.manifest import Head
 from edge_agent.deciders import Decider, Inputs, Reading, make_decider
 
 LABELS = ("red", "green", "off")
@@ -74,6 +75,14 @@ def test_combinations_may_be_nested() -> None:
     inner = {"kind": "any", "of": [CLASSIFY, CLASSIFY | {"go": ["off"]}]}
     decider = combined("priority", LIDAR, inner)
     assert [step(decider, GREEN, m, t) for m, t in ((3.0, 1.0), (0.2, 2.0))] == [GO, STOP]
+
+
+def test_a_detectors_floor_is_the_bundles_also_within_a_combination() -> None:
+    zones = {"kind": "zones", "zones": [{"corners": [[0, 0], [1, 0], [1, 1]], "labels": ["red"]}]}
+    decider = combined("all", zones, LIDAR)
+    boxes = np.zeros((1, 4 + len(LABELS), 2), np.float32)
+    decider.decide(Inputs(boxes, {}, 1.0, head=Head(format="yolo", floor=0.7)))
+    assert decider.floor == 0.7
 
 
 def test_the_safe_action_cannot_be_passed_on() -> None:

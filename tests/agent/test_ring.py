@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from edge.errors import AgentError
 from edge_agent.channels import Pipe, Publication, make_pipe, newest, send
+from edge_agent.recording.messages import Life
+from edge_agent.recording.outlet import Outlet
+from edge_agent.recording.tap import Tap
 from edge_agent.ring import RingReader, RingWriter
 from edge_agent.ring_memory import RingMemory, create_ring
+from edge_agent.specs import TapSpec
 
 TOKEN = bytes(range(16))
 FRAMES = 1_000_000
@@ -65,6 +70,19 @@ def test_rows_of_features_travel_as_float32(ring: int) -> None:
     assert frame is not None
     assert (frame.dtype, frame.shape) == (np.float32, (49, 10))
     assert (frame == 0.5).all()
+
+
+def test_a_reader_can_claim_and_read_but_not_write(ring: int) -> None:
+    writer, place = RingWriter(memory(ring)), RingMemory(ring, TOKEN, writable=False)
+    slot = write(writer, 7)
+    frame = RingReader(place).claim(slot, 7)
+    assert frame is not None
+    assert (frame == 7).all()
+    with pytest.raises(ValueError, match="read-only"):
+        frame[...] = 0
+    with pytest.raises(TypeError):
+        place.set_frame(slot, 0)
+    place.release(slot)
 
 
 def test_a_slot_that_got_a_newer_frame_is_not_read(ring: int) -> None:
@@ -132,6 +150,37 @@ def test_a_new_writer_counts_on_from_the_frame_of_the_killed_one(ring: int) -> N
     assert write(second, 4) != newest_slot
     with pytest.raises(ValueError, match="growing"):
         second.commit(4, 0)
+
+
+@pytest.mark.parametrize("damage", [0, 2, 2**64 - 1])
+def test_a_new_writer_counts_on_from_what_was_heard_where_the_ring_lost_its_count(ring: int, damage: int) -> None:
+    first = RingWriter(memory(ring))
+    for frame in range(901, 906):
+        write(first, frame)
+    for slot in range(4):
+        memory(ring).set_frame(slot, damage)
+    second = RingWriter(memory(ring), heard=903)
+    assert second.last_frame == 903
+    slot = write(second, 904)
+    assert RingReader(memory(ring)).claim(slot, 904) is not None
+
+
+def test_a_reader_of_turns_lives_on_where_damage_made_their_numbers_begin_anew(ring: int, pipe: Pipe) -> None:
+    def spec(end_fd: int) -> TapSpec:
+        return TapSpec(ring_fd=ring, token=TOKEN.hex(), publications_fd=end_fd)
+
+    life = Life(
+        life=1, version=1, bundle="", sha256="", runtime="", dtype="", threads=1, machine="", labels=(), actions=(),
+        decider="", options={}, folder="",
+    )  # fmt: skip
+    outlet, before = Outlet(spec(pipe.read_fd)), Tap(spec(pipe.write_fd))
+    for _ in range(3):
+        before.hand(life)
+    assert [message.lost for message in outlet.drain()] == [0, 0, 0]
+    for slot in range(4):
+        memory(ring).set_frame(slot, 2**64 - 1)
+    Tap(spec(pipe.write_fd)).hand(life)
+    assert [(message.data, message.lost) for message in outlet.drain()] == [(msgspec.msgpack.encode(life), 0)]
 
 
 def test_a_frame_larger_than_a_slot_is_refused(ring: int) -> None:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from edge_agent.actuators.recorder import Line
 from edge_agent.control import Done, Retire, Revert, Stage, Switch
 from edge_agent.records import Applied
+from edge_agent.ring_memory import RingMemory
 
 MakeBundle = Callable[..., Path]
 MakeConfig = Callable[..., Path]
@@ -251,6 +253,36 @@ def test_a_loop_that_dies_again_and_again_is_reported_each_time(
     assert stage(agent, make_bundle(version=2), 2).ok  # the fleet can still help
     assert agent.ask(Switch()).ok
     agent.goes()
+
+
+@pytest.mark.parametrize("damage", [0, 2**64 - 1])
+def test_after_damage_to_the_ring_a_new_capture_counts_on_and_the_guard_obeys(
+    damage: int, make_bundle: MakeBundle, make_config: MakeConfig, start_agent: StartAgent
+) -> None:
+    agent = start_agent(make_config(more=FLEET), make_bundle())
+    agent.connect()
+    decides(agent, 1, count=150)
+    capture = agent.pid("capture")
+    os.kill(capture, signal.SIGSTOP)
+    last = agent.decided(1)[-1].frame
+    _damage_ring(capture, damage)
+    os.kill(capture, signal.SIGKILL)
+    struck_ns = time.monotonic_ns()
+    agent.goes()
+    agent.listen()
+    after = [record.frame for record in agent.decided(1) if record.captured_ns > struck_ns]
+    assert last // 2 < after[0] < 2 * last, "of the count only what came since the last beat is lost"
+
+
+def _damage_ring(capture: int, frame: int) -> None:
+    """Write the same frame id into every slot of the ring that the process `capture` writes."""
+    spec = msgspec.json.decode(Path(f"/proc/{capture}/cmdline").read_bytes().split(b"\0")[-2])
+    fd = os.open(f"/proc/{capture}/fd/{spec['ring_fd']}", os.O_RDWR)
+    ring = RingMemory(fd, bytes.fromhex(spec["token"]))
+    os.close(fd)
+    for slot in range(ring.slots):
+        ring.set_frame(slot, frame)
+    ring.close()
 
 
 def _runs(pid: int) -> bool:
