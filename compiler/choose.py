@@ -46,6 +46,10 @@ class Choice:
         """The main one first."""
         return (self.main,) if self.fallback is None else (self.main, self.fallback)
 
+    def role(self, index: int) -> str:
+        """Say in a word what a candidate is in the bundle; empty if it is not in it."""
+        return "runs" if index == self.main else "fallback" if index == self.fallback else ""
+
 
 def choose(
     measured: Sequence[Measured], target: Target, budget: Budget, *, report_samples: int, here: bool = False

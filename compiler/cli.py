@@ -91,7 +91,7 @@ def compile_command(
             raise BadArgumentError(
                 "--recipe says already what this compile is", remedy="leave out all but --data, -o and --calibration"
             )
-        request = request_of(earlier, model=model, data=given.data, output=output, cache=given.kept)
+        request = request_of(earlier, model=model, data=given.data, output=output, cache=given.kept.open())
     else:
         request = given.request(model, version=model_version, output=output)
         budget = Budget(
@@ -123,7 +123,7 @@ def compile_command(
         return to_json(compiled), summarize(compiled)
 
     told, text = compile_again(
-        request, cache=given.kept, calibration=given.calibration, warn=warn, stage=console.progress, make=make
+        request, cache=request.scope.cache, calibration=given.calibration, warn=warn, stage=console.progress, make=make
     )
     if earlier is not None:
         hold_same_bytes(earlier, told["recipe"]["bundle_sha256"])

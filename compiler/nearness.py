@@ -28,7 +28,7 @@ class Nearness:
     digests: Sequence[bytes]
     """Of the same samples: by them a number is known again."""
     cache: Cache
-    floats: Callable[[RuntimeName], Candidate | None]
+    floats: Callable[[RuntimeName], Candidate]
     """The float candidate of a runtime."""
     _benches: dict[RuntimeName, Workbench | None] = field(default_factory=dict)
 
@@ -38,9 +38,9 @@ class Nearness:
 
     def _with_number(self, one: Measured) -> Measured:
         candidate = one.candidate
-        exact = self.floats(candidate.runtime)
-        if candidate.plan is None or candidate.dtype not in STATIC or exact is None:
+        if candidate.plan is None or candidate.dtype not in STATIC:
             return one
+        exact = self.floats(candidate.runtime)
         digests = sorted(digest.hex() for digest in self.digests)
         key = key_of("nearness", code_digest(), exact.variant.sha256, candidate.variant.sha256, digests)
         content = self.cache.remember(key, lambda: msgspec.json.encode(self._number(exact, candidate)))

@@ -73,10 +73,8 @@ class Given:
         By default accuracy, auc, mae or map, by the task; also top5, f1, correlation (with the float model) and map50.
     calibration
         What a board of this kind measured (`edge bench --calibration`): its times replace and scale predictions.
-    cache
-        Folder of what was built before; by default `edgewright` in the user's cache folder.
-    no_cache
-        Build everything anew, and keep nothing.
+    kept
+        Where what was built is kept.
     """
 
     data: Path
@@ -89,13 +87,7 @@ class Given:
     state: tuple[str, ...] = ()
     metric: MetricName | None = None
     calibration: Path | None = None
-    cache: Path | None = None
-    no_cache: Flag = False
-
-    @property
-    def kept(self) -> "Cache":
-        """Where results are kept."""
-        return Kept(self.cache, self.no_cache).open()
+    kept: Kept = KEPT
 
     @property
     def says_how(self) -> bool:
@@ -124,5 +116,5 @@ class Given:
             task=self.task,
             metric=self.metric,
             states=parse_states(self.state),
-            scope=Scope(cache=self.kept),
+            scope=Scope(cache=self.kept.open()),
         )

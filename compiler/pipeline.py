@@ -72,17 +72,16 @@ def _compile(
         fine=lambda one: not objection(one, here, request.budget, report_samples=len(parts.report)),
         stage=stage,
     )
-    if target.npu_compiler == "rknn-toolkit2":
-        with stage(f"compiling with {target.npu_compiler}", None):
-            found = add_npu(
-                found,
-                simulators,
-                target,
-                scope=request.scope,
-                calibration=lambda: real_inputs(calibrate.usual()),
-                measure=measure,
-                progress=warn,
-            )
+    found = add_npu(
+        found,
+        simulators,
+        target,
+        scope=request.scope,
+        calibration=ground.calibration,
+        measure=measure,
+        progress=warn,
+        stage=stage,
+    )
     choice = choose(
         found.measured,
         chooses_from(target),

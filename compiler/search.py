@@ -72,8 +72,7 @@ def search(
 
     """
     shelf = Shelf(subject, calibration, calibrated, scope.cache)
-    near = Nearness(lambda: real_inputs(subject), subject.samples.digests, scope.cache, shelf.as_float)
-    measure = near.after(measure)
+    measure = shelf.near.after(measure)
     if subject.model.kind == "tflite" and not subject.model.quantized and "onnxruntime" in target.runtimes:
         shelf.skipped.append(Skipped("onnxruntime", "float32", NOT_ASKED))
     wanted = planned(subject.model, target, scope)
@@ -101,12 +100,15 @@ class Shelf:
         self.skipped: list[Skipped] = []
         self.failure: BadModelError | MissingExtraError | None = None
         """The first one."""
+        self.near = Nearness(lambda: real_inputs(subject), subject.samples.digests, cache, self.as_float)
+        """By it every file of this model is ranked, whoever measures it."""
         self._cache = cache
         self._known = (code_digest(), installed(), host_core(), subject.model.identity, subject.contract, digests)
 
-    def as_float(self, runtime: RuntimeName) -> Candidate | None:
-        """Return the float file of a runtime, if it is there."""
-        return next((one for one in self.candidates if (one.runtime, one.dtype) == (runtime, "float32")), None)
+    def as_float(self, runtime: RuntimeName) -> Candidate:
+        """Return the float file of a runtime, which is built even if no plan asked for it, as for an Ethos-U."""
+        found = (one for one in self.candidates if (one.runtime, one.dtype) == (runtime, "float32"))
+        return next(found, None) or self.build(Plan(runtime))
 
     def add(self, plan: Plan) -> Candidate | None:
         """Build one; None if it cannot be built, or is there already: a pass that does not help leaves no trace."""

@@ -24,7 +24,7 @@ def summarize(compiled: Compiled) -> str:
     metric = compiled.main.quality.metric
     rows = table("", "candidate", "size", metric, "lost, 95 %", "at most", "same decision", "latency here")
     for index, one in enumerate(compiled.measured):
-        role = "runs" if index == compiled.choice.main else "fallback" if index == compiled.choice.fallback else ""
+        role = compiled.choice.role(index)
         quality, timing = one.quality, one.timing
         rows.add_row(
             role,

@@ -69,6 +69,14 @@ def place(content: bytes, target: Target, *, move_input: bool) -> Placed:
     return best
 
 
+def is_simulated(target: Target) -> bool:
+    """Whether what an NPU's compiler makes can be measured here, so that its files are candidates like any other.
+
+    An Ethos-U's cannot: its file is made of the int8 file that was chosen, which stands in for it.
+    """
+    return target.npu_compiler == "rknn-toolkit2"
+
+
 def stand_in(target: Target) -> Target:
     """Return the target as its candidates are searched for here: of an NPU without the NPU, of a CPU as it is.
 
@@ -77,14 +85,14 @@ def stand_in(target: Target) -> Target:
     """
     if target.npu_compiler is None:
         return target
-    if target.npu_compiler == "rknn-toolkit2":
+    if is_simulated(target):
         return msgspec.structs.replace(target, runtimes=CPU_RUNTIMES, dtypes=("float32",))
     return msgspec.structs.replace(target, runtimes=("litert",))
 
 
 def chooses_from(target: Target) -> Target:
     """Return the target as its candidates are chosen: with the NPU's runtime where its files can be measured here."""
-    return target if target.npu_compiler == "rknn-toolkit2" else stand_in(target)
+    return target if is_simulated(target) else stand_in(target)
 
 
 def npu_tool(target: Target) -> str | None:
@@ -92,9 +100,9 @@ def npu_tool(target: Target) -> str | None:
 
     Raises: MissingExtraError.
     """
-    if target.npu_compiler == "rknn-toolkit2":
-        return RKNN.title
-    return vela_tool() if target.npu_compiler == "vela" else None
+    if target.npu_compiler is None:
+        return None
+    return RKNN.title if is_simulated(target) else vela_tool()
 
 
 def npu_variant(placed: Placed) -> Variant:

@@ -20,10 +20,12 @@ from compiler.candidate import Candidate, Skipped
 from compiler.choose import Choice
 from compiler.measure import Measure, Measured
 from compiler.placement.ledger import Ledger
+from compiler.placement.place import is_simulated
 from compiler.placement.rknn import Simulator, Way, compile_for_rknn
 from compiler.plan import BY_NPU, Effort, Plan
 from compiler.quantize.workbench import Calibration
 from compiler.search import Found, Scope
+from compiler.stage import Stage
 from edge.environments import RKNN
 from edge.errors import BadModelError
 from edge.manifest import Variant
@@ -125,12 +127,31 @@ def add_npu(
     calibration: Calibration,
     measure: Measure,
     progress: Callable[[str], None],
+    stage: Stage,
 ) -> Found:
-    """Compile the float ONNX file among the candidates for the RK3588's NPU, and measure what comes out.
+    """Compile the float ONNX file among the candidates for the target's NPU, and measure what comes out.
+
+    Nothing is added for a CPU, nor for an NPU whose file is made of the candidate that is chosen (`settle`).
 
     Raises: BadModelError if there is no float ONNX file, or nothing of it could be compiled; MissingExtraError.
     """
-    source = float_onnx(found)
+    if not is_simulated(target):
+        return found
+    with stage(f"compiling with {target.npu_compiler}", None):
+        made, skipped = _compile_all(float_onnx(found), simulators, target, scope, calibration, progress)
+    measured = tuple(_labelled(one) for one in measure(made, simulators.open))
+    return Found((*measured, *found.measured), (*skipped, *found.skipped))
+
+
+def _compile_all(
+    source: Candidate,
+    simulators: Simulators,
+    target: Target,
+    scope: Scope,
+    calibration: Calibration,
+    progress: Callable[[str], None],
+) -> tuple[list[Candidate], list[Skipped]]:
+    """Make every plan's file; raises BadModelError if none could be made."""
     made: list[Candidate] = []
     skipped: list[Skipped] = []
     failure: BadModelError | None = None
@@ -145,8 +166,7 @@ def add_npu(
         made.append(_candidate(source, simulators.add(simulator), simulator.content, plan, target))
     if not made and failure is not None:
         raise failure
-    measured = tuple(_labelled(one) for one in measure(made, simulators.open))
-    return Found((*measured, *found.measured), (*skipped, *found.skipped))
+    return made, skipped
 
 
 def float_onnx(found: Found) -> Candidate:

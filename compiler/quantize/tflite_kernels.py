@@ -1,11 +1,11 @@
 """TFLite flatbuffer -> kernels: convolutions and dense layers whose weights are constant and their own."""
 
-from collections import Counter
 from collections.abc import Iterator
 from math import ceil
 from typing import Any
 
 from compiler.quantize.kernels import Kernel
+from compiler.quantize.tflite_reader import GraphReader
 
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 _DENSE, _FULL, _DEPTHWISE = (0, 1), (0, 3, 1, 2), (3, 0, 1, 2)
@@ -17,23 +17,10 @@ def read_kernels(content: bytes) -> tuple[Kernel, ...]:
     return tuple(_Reader(content).read())
 
 
-class _Reader:
-    """One file being read: generated flatbuffer objects without types."""
-
-    def __init__(self, content: bytes) -> None:
-        from ai_edge_litert import schema_py_generated as schema
-        from ai_edge_litert.tools import flatbuffer_utils
-
-        self._schema = schema
-        self._model: Any = flatbuffer_utils.read_model_from_bytearray(content)
-        self._graph: Any = self._model.subgraphs[0]
-        self._code_of = flatbuffer_utils.get_builtin_code_from_operator_code
-        self._names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-        self._readers = Counter(index for op in self._graph.operators for index in op.inputs)
-
+class _Reader(GraphReader):
     def read(self) -> Iterator[Kernel]:
         for op in self._graph.operators:
-            kind = self._names[self._code_of(self._model.operatorCodes[op.opcodeIndex])]
+            kind = self._kind(op)
             computed = kind in _WEIGHTED and not self._is_constant(op.inputs[0])
             if computed and all(map(self._is_own, op.inputs[1:])):
                 yield self._kernel(kind, op)
@@ -61,17 +48,6 @@ class _Reader:
             padding,
             channels_last=True,
         )
-
-    def _name(self, index: int) -> str:
-        text: str = self._graph.tensors[index].name.decode()
-        return text
-
-    def _shape(self, index: int) -> tuple[int, ...]:
-        return tuple(int(side) for side in self._graph.tensors[index].shape)
-
-    def _is_constant(self, index: int) -> bool:
-        data = self._model.buffers[self._graph.tensors[index].buffer].data
-        return data is not None and len(data) > 0
 
     def _is_own(self, index: int) -> bool:
         """Left out, or float numbers in the file that nothing else reads."""

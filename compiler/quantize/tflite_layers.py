@@ -11,8 +11,10 @@ from math import inf
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compiler.quantize.layers import Constants, Layer, Network, Role
+from compiler.quantize.tflite_reader import GraphReader
 
 _POOLS = frozenset({"MAX_POOL_2D", "AVERAGE_POOL_2D", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"})
 _WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
@@ -47,21 +49,15 @@ def write_constants(content: bytes, constants: Constants) -> bytes:
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
-class _Reader:
+class _Reader(GraphReader):
     """One file being read. `_axis` is where the channels of a tensor lie, if not on its last axis."""
 
     def __init__(self, content: bytes) -> None:
-        from ai_edge_litert import schema_py_generated as schema
-        from ai_edge_litert.tools import flatbuffer_utils
-
-        self._schema = schema
-        self._model: Any = flatbuffer_utils.read_model_from_bytearray(content)
-        self._graph: Any = self._model.subgraphs[0]
-        self._code_of = flatbuffer_utils.get_builtin_code_from_operator_code
-        self._names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-        self._fused = {v: n for n, v in vars(schema.ActivationFunctionType).items() if isinstance(v, int)}
-        self._readers = Counter(index for op in self._graph.operators for index in op.inputs)
-        self._constants = {name: values for name, values in map(self._constant, self._graph.tensors) if name}
+        super().__init__(content)
+        fused = vars(self._schema.ActivationFunctionType)
+        self._fused = {value: name for name, value in fused.items() if isinstance(value, int)}
+        tensors = range(len(self._graph.tensors))
+        self._constants = {self._name(index): self._floats(index) for index in tensors if self._is_float(index)}
         self._axis: dict[int, int] = {}
 
     def read(self) -> Network:
@@ -71,35 +67,24 @@ class _Reader:
         moved = frozenset(self._name(at) for at, axis in self._axis.items() if axis != len(self._shape(at)) - 1)
         return Network(layers, tuple(inputs), tuple(outputs), self._constants, moved)
 
-    def _name(self, index: int) -> str:
-        text: str = self._graph.tensors[index].name.decode()
-        return text
+    def _is_float(self, index: int) -> bool:
+        """Whether it is a constant of float numbers, and can be named."""
+        tensor = self._graph.tensors[index]
+        return bool(tensor.name) and tensor.type == self._schema.TensorType.FLOAT32 and self._is_constant(index)
 
-    def _shape(self, index: int) -> list[int]:
-        shape = self._graph.tensors[index].shape
-        return [] if shape is None else [int(size) for size in shape]
-
-    def _constant(self, tensor: Any) -> tuple[str, Any]:  # noqa: ANN401  generated flatbuffer objects without types
-        data = self._model.buffers[tensor.buffer].data
-        if tensor.type != self._schema.TensorType.FLOAT32 or data is None or len(data) == 0:
-            return "", None
-        values = np.asarray(data, np.uint8).view(np.float32).reshape(tensor.shape)
-        return tensor.name.decode(), values
-
-    def _is_constant(self, index: int) -> bool:
-        data = self._model.buffers[self._graph.tensors[index].buffer].data
-        return data is not None and len(data) > 0
+    def _floats(self, index: int) -> NDArray[np.float32]:
+        return np.asarray(self._data(index), np.uint8).view(np.float32).reshape(self._shape(index))
 
     def _integers(self, index: int) -> list[int]:
         """Values of a constant of axes or a permutation."""
-        data = self._model.buffers[self._graph.tensors[index].buffer].data
+        data = self._data(index)
         return [] if data is None else [int(value) for value in np.asarray(data, np.uint8).view(np.int32)]
 
     def _axis_of(self, index: int) -> int:
         return self._axis.get(index, len(self._shape(index)) - 1)
 
     def _layer(self, op: Any) -> Layer:  # noqa: ANN401
-        kind = self._names[self._code_of(self._model.operatorCodes[op.opcodeIndex])]
+        kind = self._kind(op)
         activations = tuple(self._name(index) for index in op.inputs if index >= 0 and not self._is_constant(index))
         outputs = tuple(self._name(index) for index in op.outputs)
         fused = self._fused[getattr(op.builtinOptions, "fusedActivationFunction", 0)]
@@ -162,7 +147,7 @@ class _Reader:
         return self._with_axes(kind, self._shape(source)[-1], self._shape(weight), partial(make, **names))
 
     @staticmethod
-    def _with_axes(kind: str, channels: int, shape: list[int], make: Make) -> Layer:
+    def _with_axes(kind: str, channels: int, shape: tuple[int, ...], make: Make) -> Layer:
         """Say which axes of a weight are channels."""
         if kind == "DEPTHWISE_CONV_2D" and shape[-1] == channels:
             return make("depthwise", out_axis=3, in_axis=3)

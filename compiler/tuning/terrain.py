@@ -95,15 +95,19 @@ class Terrain:
         return ("float-state", *PASSES) if in_float else PASSES
 
     def _measured(self, candidate: Candidate) -> Measured:
-        (found,) = measure_candidates(
-            [candidate],
+        """Measure one file as a compile would, so that a study ranks files as the compile after it does."""
+        (found,) = self.shelf.near.after(self._measured_here)([candidate])
+        return found
+
+    def _measured_here(self, candidates: Sequence[Candidate]) -> tuple[Measured, ...]:
+        return measure_candidates(
+            candidates,
             subject=self.ground.select,
             reference=self.ground.reference,
             yardstick=self.ground.yardstick,
             predict=no_prediction,
             step=lambda: None,
         )
-        return found
 
 
 def survey(ground: Ground, shelf: Shelf, predict: Predictor) -> Terrain:

@@ -1,13 +1,15 @@
-"""A network small enough to read: which of three colours is brightest in an 8 x 8 picture."""
+"""A network small enough to read, which of three colours is brightest; and one that is trained in seconds."""
 
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parent))  # hand_made.py
+sys.path.append(str(Path(__file__).parent))  # hand_made.py, modules.py
 
 COLOURS = ("blue", "green", "red")  # sorted, as folders are; the network's outputs are in this order
 CONTRACT = 'colour = "RGB"\nresize = "stretch"\nscale = 0.00392156862745098\n'
@@ -53,3 +55,17 @@ def colour_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture[..., channel] += int(rng.integers(10, 55))
             cv2.imwrite(str(folder / name / f"{index:02}.png"), picture.astype(np.uint8))
     return folder
+
+
+@pytest.fixture(scope="session")
+def keywords() -> ModuleType:
+    """The file of a keyword network, and of the spectrograms that it is trained on."""
+    from modules import load_module
+
+    return load_module(Path(__file__).parent / "networks" / "keywords.py")
+
+
+@pytest.fixture(scope="session")
+def trained(keywords: ModuleType) -> Any:
+    """The network, trained; nobody changes it."""
+    return keywords.trained()

@@ -1,14 +1,13 @@
 """Equalization and bias correction: on plain arrays, then in both formats on a network whose channels differ widely."""
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch import nn
 
 from compiler.candidate import Builder, Candidate
 from compiler.load import SourceModel
@@ -144,19 +143,8 @@ def test_correcting_a_bias_takes_the_mean_error_of_rounded_weights_away() -> Non
 
 
 @pytest.fixture(scope="module")
-def keywords() -> ModuleType:
-    path = Path(__file__).parent / "networks" / "keywords.py"
-    spec = importlib.util.spec_from_file_location("keywords", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def imbalanced(keywords: ModuleType) -> Case:
-    network = keywords.imbalanced(keywords.trained())
+def imbalanced(keywords: ModuleType, trained: nn.Module) -> Case:
+    network = keywords.imbalanced(trained)
     samples, labels = keywords.spectrograms(400, seed=2)
     shape = (1, 1, keywords.FRAMES, keywords.BANDS)
     source = from_module(network, [Port("x", shape)], name="keywords", sha256="0" * 64)

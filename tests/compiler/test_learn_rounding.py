@@ -1,8 +1,7 @@
 """Learned rounding: on plain arrays, then in both formats on a network with every kind of kernel."""
 
-import importlib.util
 from collections.abc import Iterator
-from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -170,25 +169,19 @@ def test_the_file_holds_exactly_the_learned_codes(
 
 
 @pytest.fixture(scope="module")
-def keywords() -> tuple[Builder, NDArray[np.float32]]:
+def hearing(keywords: ModuleType, trained: nn.Module) -> tuple[Builder, NDArray[np.float32]]:
     """A trained network, and samples that calibrate nothing."""
-    path = Path(__file__).parent / "networks" / "keywords.py"
-    spec = importlib.util.spec_from_file_location("keywords", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    shape = (1, 1, module.FRAMES, module.BANDS)
-    source = from_module(module.trained(), [Port("x", shape)], name="keywords", sha256="0" * 64)
-    heard = module.spectrograms(260, seed=2)[0][:, None]
+    shape = (1, 1, keywords.FRAMES, keywords.BANDS)
+    source = from_module(trained, [Port("x", shape)], name="keywords", sha256="0" * 64)
+    heard = keywords.spectrograms(260, seed=2)[0][:, None]
     return Builder(source, lambda: iter(heard[:160])), heard[160:]
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_learned_rounding_beats_nearest_with_corrected_biases_on_unseen_samples(
-    runtime: RuntimeName, keywords: tuple[Builder, NDArray[np.float32]]
+    runtime: RuntimeName, hearing: tuple[Builder, NDArray[np.float32]]
 ) -> None:
-    builder, unseen = keywords
+    builder, unseen = hearing
     exact = builder.build(Plan(runtime))
     sessions = [open_model(exact.data, exact.variant)]
     for passes in (("correct-bias",), ("learn-rounding",)):

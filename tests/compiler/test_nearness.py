@@ -7,11 +7,17 @@ import pytest
 
 from compiler.cache import Cache
 from compiler.candidate import Builder
+from compiler.ground import lay_ground
 from compiler.load import load_model
-from compiler.measure import Measured, sqnr_of
+from compiler.measure import Measured, measuring, no_prediction, sqnr_of
 from compiler.nearness import Nearness
+from compiler.opening import Request
+from compiler.packing import Order
 from compiler.plan import Plan
 from compiler.quantize.onnx_qdq import quantize_onnx
+from compiler.search import Scope, Shelf, search
+from compiler.tuning.terrain import survey
+from edge import console
 
 X = [np.random.default_rng(3).random((1, 3, 8, 8), np.float32) for _ in range(20)]
 
@@ -70,3 +76,31 @@ def test_a_last_dense_layer_ends_in_float_and_the_file_still_computes_in_integer
     assert sum(node.op_type == "QuantizeLinear" for node in made.node) == 2  # of x and b
     read = {name for node in made.node for name in node.input}
     assert {tensor.name for tensor in made.initializer} <= read
+
+
+def test_a_study_and_a_compile_of_int8_alone_rank_a_file_alike(colour_model: Path, colour_pictures: Path) -> None:
+    order = Order(target="raspberrypi4")
+    ground = lay_ground(Request(str(colour_model), colour_pictures, order), stage=console.progress, warn=lambda _: None)
+    plan = Plan("litert", "int8")
+    (found,) = search(  # as for an Ethos-U, no plan asks for a float file
+        ground.select,
+        calibration=ground.calibration,
+        calibrated=(),
+        target=ground.here,
+        scope=Scope("quick", plans=(plan,)),
+        measure=measuring(
+            ground.select,
+            reference=ground.reference,
+            yardstick=ground.yardstick,
+            predict=no_prediction,
+            stage=console.progress,
+        ),
+        fine=lambda _: True,
+        stage=console.progress,
+    ).measured
+    behind = next(figure.value for figure in found.compared.figures if figure.unit == "dB")
+    assert found.before_squash_db is not None
+    assert behind is not None
+    assert abs(found.before_squash_db - behind) > 1
+    terrain = survey(ground, Shelf(ground.select, ground.calibration, (), Cache(None)), no_prediction)
+    assert terrain.measure(plan, terrain.build(plan)).sqnr_db == found.before_squash_db

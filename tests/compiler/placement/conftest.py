@@ -1,7 +1,5 @@
 """Int8 networks to place: a MobileNetV2 of our own, and MLPerf Tiny's where the shared data are there."""
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -9,10 +7,14 @@ from typing import Protocol
 
 import numpy as np
 import pytest
+from modules import load_module
 
+from compiler.packing import Order
+from compiler.pipeline import Request
 from compiler.placement.vela import find_vela
 from compiler.plan import Plan
 from compiler.quantize.workbench import Workbench
+from compiler.search import Scope
 from edge.errors import MissingExtraError
 from edge.manifest import RuntimeName
 
@@ -40,15 +42,25 @@ def in_int8() -> InInt8:
     return quantize
 
 
-def load_module(path: Path) -> ModuleType:
-    """Import a file that is no test."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="session")
+def ask_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Request]:
+    """Ask for a quick compile of networks/colours.py for a target: which of three colours is brightest, from torch."""
+    folder = tmp_path_factory.mktemp("colours")
+    rng = np.random.default_rng(3)
+    y = np.arange(150) % 3
+    x = rng.random((150, 3, 8, 8), np.float32)
+    x[np.arange(150), 2 - y] += 0.1 + 0.1 * rng.random((150, 1, 1), np.float32)
+    np.savez(folder / "d.npz", x=x, y=y)
+
+    def ask(target: str) -> Request:
+        return Request(
+            model=f"{TESTS / 'networks' / 'colours.py'}:load",
+            data=folder / "d.npz",
+            order=Order(target=target, name="colours", output=folder / f"{target}.edge"),
+            scope=Scope(effort="quick"),
+        )
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """The whole compile with a placement: an NPU's file in the bundle, and a refusal of what no plan asked for."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from compiler.placement.settle import kept_float, ledger_of, refuse_fallback
 from compiler.plan import Plan
 from compiler.quantize.workbench import Workbench
 from compiler.result import Compiled
-from compiler.search import Scope
 from edge import console
 from edge.bundle import open_bundle
 from edge.errors import BadModelError, MissingExtraError
@@ -25,47 +25,11 @@ from edge.manifest import Variant
 from edge.runtimes import open_model, open_session, run_float
 from edge.target import load_target
 
-NETWORK = """
-import torch
-
-class Colours(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.mix = torch.nn.Conv2d(3, 3, 1, bias=False)
-        self.mix.weight.data = torch.tensor([[-1., -1, 3], [-1, 3, -1], [3, -1, -1]]).reshape(3, 3, 1, 1)
-
-    def forward(self, x):
-        return torch.relu(self.mix(x)).mean((2, 3))
-
-class Waves(Colours):
-    def forward(self, x):
-        return torch.sin(super().forward(x) * 0.1)
-
-def load():
-    return Colours().eval(), torch.zeros(1, 3, 8, 8)
-
-def waves():
-    return Waves().eval(), torch.zeros(1, 3, 8, 8)
-"""
-
 
 @pytest.fixture(scope="module")
-def request_for_npu(tmp_path_factory: pytest.TempPathFactory) -> Request:
-    """Which of three colours is brightest, from torch, for an Ethos-U55."""
-    folder = tmp_path_factory.mktemp("npu")
-    (folder / "colours.py").write_text(NETWORK)
-    rng = np.random.default_rng(3)
-    y = np.arange(150) % 3
-    x = rng.random((150, 3, 8, 8), np.float32)
-    x[np.arange(150), 2 - y] += 0.1 + 0.1 * rng.random((150, 1, 1), np.float32)
-    np.savez(folder / "d.npz", x=x, y=y)
-    return Request(
-        model=f"{folder / 'colours.py'}:load",
-        data=folder / "d.npz",
-        order=Order(target="ethos-u55-128", name="colours", output=folder / "c.edge"),
-        scope=Scope(effort="quick"),
-        no_fallback=True,
-    )
+def request_for_npu(ask_for: Callable[[str], Request]) -> Request:
+    """From torch, for an Ethos-U55."""
+    return replace(ask_for("ethos-u55-128"), no_fallback=True)
 
 
 @pytest.fixture(scope="module")

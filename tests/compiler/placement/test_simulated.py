@@ -1,6 +1,7 @@
 """The whole compile for an RK3588; a stand-in with the toolkit's interface serves where that is not installed."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 from compiler.cache import Cache
 from compiler.evaluate import evaluate_bundle
-from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
 from compiler.placement import rknn
 from compiler.placement.simulated import Simulators, npu_plans
@@ -25,47 +25,13 @@ from edge.errors import BadModelError
 from edge.runtimes import open_session
 from edge.target import load_target
 
-NETWORK = """
-import torch
-
-class Colours(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.mix = torch.nn.Conv2d(3, 3, 1, bias=False)
-        self.mix.weight.data = torch.tensor([[-1., -1, 3], [-1, 3, -1], [3, -1, -1]]).reshape(3, 3, 1, 1)
-
-    def forward(self, x):
-        return torch.relu(self.mix(x)).mean((2, 3))
-
-class Waves(Colours):
-    def forward(self, x):
-        return torch.sin(super().forward(x) * 0.1)
-
-def load():
-    return Colours().eval(), torch.zeros(1, 3, 8, 8)
-
-def waves():
-    return Waves().eval(), torch.zeros(1, 3, 8, 8)
-"""
 needs_the_toolkit = pytest.mark.skipif(not RKNN.is_made, reason=f"no {RKNN.tool} in the user's cache: {RKNN.size}")
 
 
 @pytest.fixture(scope="module")
-def request_for_rk3588(tmp_path_factory: pytest.TempPathFactory) -> Request:
-    """Which of three colours is brightest, from torch."""
-    folder = tmp_path_factory.mktemp("rk3588")
-    (folder / "colours.py").write_text(NETWORK)
-    rng = np.random.default_rng(3)
-    y = np.arange(150) % 3
-    x = rng.random((150, 3, 8, 8), np.float32)
-    x[np.arange(150), 2 - y] += 0.1 + 0.1 * rng.random((150, 1, 1), np.float32)
-    np.savez(folder / "d.npz", x=x, y=y)
-    return Request(
-        model=f"{folder / 'colours.py'}:load",
-        data=folder / "d.npz",
-        order=Order(target="rk3588", name="colours", output=folder / "c.edge"),
-        scope=Scope(effort="quick"),
-    )
+def request_for_rk3588(ask_for: Callable[[str], Request]) -> Request:
+    """From torch, for an RK3588."""
+    return ask_for("rk3588")
 
 
 @pytest.fixture(scope="module")
