@@ -13,13 +13,14 @@ import pytest
 from compiler.compare import bootstrap
 from compiler.detection.annotations import labels_of, read_annotations
 from compiler.detection.arrange import arrange_boxes
+from compiler.detection.head import known_labels
 from compiler.detection.packed import FIELDS, assumed_truth, pack_found, pack_truth, unpack_found, unpack_truth
 from compiler.detection.pairs import agreement, differs
 from compiler.metrics.mean_average_precision import COCO, MeanAveragePrecision
 from compiler.read_data import open_data
 from compiler.yardstick import Yardstick
 from edge.boxes import Boxes, detect
-from edge.errors import BadDataError
+from edge.errors import BadDataError, BadInputContractError
 from edge.manifest import Head, ImageInput
 from edge.picture import Resize
 
@@ -180,6 +181,13 @@ def test_only_what_a_model_sees_surely_stands_for_the_truth_where_nobody_annotat
     first, second = (unpack_truth(rows) for rows in assumed_truth(values, 0.5))
     np.testing.assert_allclose(first, [[1, 0.1, 0.1, 0.4, 0.5, 0]], rtol=1e-6)
     assert len(second) == 0
+
+
+def test_outputs_that_the_head_cannot_read_are_refused_before_anything_is_measured() -> None:
+    head = Head(format="boxes", size=(32, 32))
+    assert known_labels(head, ((1, 16, 4), (1, 16, 2))) == 2
+    with pytest.raises(BadInputContractError, match=r"\(1, 16, 5\) is not boxes of 2 labels"):
+        known_labels(head, ((1, 16, 5), (1, 16, 2)))
 
 
 # ---- data
