@@ -39,6 +39,18 @@ def may_be_urgent() -> bool:
 
 
 @pytest.mark.skipif(not may_be_urgent(), reason="this user may not have a real-time priority")
+def test_a_loop_that_waits_for_its_turn_is_less_urgent_than_the_one_that_decides() -> None:
+    script = (
+        "import os; from edge_agent.cores import Placement\n"
+        "def now(): return os.sched_getscheduler(0), os.sched_getparam(0).sched_priority\n"
+        "one, found = Placement(None, 20), []\n"
+        "for step in (one.follow, one.lead, one.follow, one.leave): step(); found.append(now())\n"
+        "assert found == [(os.SCHED_FIFO, 19), (os.SCHED_FIFO, 20), (os.SCHED_FIFO, 19), (os.SCHED_OTHER, 0)], found"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.skipif(not may_be_urgent(), reason="this user may not have a real-time priority")
 def test_loop_and_guard_are_served_before_everybody_else(make_bundle: Any, make_config: Any, start_agent: Any) -> None:
     agent = start_agent(make_config(more="loop: {priority: 20}\n"), make_bundle())
     agent.goes()

@@ -12,14 +12,17 @@ import pytest
 
 from compiler.compare import bootstrap
 from compiler.detection.annotations import labels_of, read_annotations
-from compiler.detection.packed import FIELDS, pack_found, pack_truth, unpack_found, unpack_truth
+from compiler.detection.arrange import arrange_boxes
+from compiler.detection.head import known_labels
+from compiler.detection.packed import FIELDS, assumed_truth, pack_found, pack_truth, unpack_found, unpack_truth
 from compiler.detection.pairs import agreement, differs
 from compiler.metrics.mean_average_precision import COCO, MeanAveragePrecision
 from compiler.read_data import open_data
 from compiler.yardstick import Yardstick
 from edge.boxes import Boxes, detect
-from edge.errors import BadDataError
-from edge.manifest import Head
+from edge.errors import BadDataError, BadInputContractError
+from edge.manifest import Head, ImageInput
+from edge.picture import Resize
 
 SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 PIXELS = 640.0
@@ -137,12 +140,15 @@ def test_boxes_that_are_all_right_have_a_precision_of_one_and_none_of_zero() -> 
 
 def test_drawing_pictures_again_needs_no_second_matching() -> None:
     values, truth = random_boxes(30, 5, ties=False)  # equal scores are ranked in the order of the pictures
+    rare = int(np.flatnonzero(truth[:, 0, 0] >= 0)[0])
+    truth[rare, 0, [0, 5]] = 7, 0  # a label of one picture: some draws are without it
     worse = values.copy()
     worse[::3] = found()
     metric = MeanAveragePrecision()
     judge, rng = metric.redraw(values, worse, truth), np.random.default_rng(0)
-    for _ in range(5):
-        drawn = rng.integers(0, 30, 30)
+    draws = [rng.integers(0, 30, 30) for _ in range(8)]
+    assert {rare in drawn for drawn in draws} == {True, False}
+    for drawn in draws:
         fresh = metric.compare(values[drawn], worse[drawn], truth[drawn])
         assert tuple(judge(np.bincount(drawn, minlength=30))) == pytest.approx(tuple(fresh), abs=1e-12)
 
@@ -170,6 +176,20 @@ def test_agreement_counts_boxes_that_both_see_and_slack_forgives_a_score_at_the_
     assert agreement(before[2:], after[2:], 0.5) == 1.0
 
 
+def test_only_what_a_model_sees_surely_stands_for_the_truth_where_nobody_annotated() -> None:
+    values = np.stack([found((1, 0.9, 0.1, 0.1, 0.4, 0.5), (0, 0.49, 0.5, 0.5, 0.9, 0.9)), found()])
+    first, second = (unpack_truth(rows) for rows in assumed_truth(values, 0.5))
+    np.testing.assert_allclose(first, [[1, 0.1, 0.1, 0.4, 0.5, 0]], rtol=1e-6)
+    assert len(second) == 0
+
+
+def test_outputs_that_the_head_cannot_read_are_refused_before_anything_is_measured() -> None:
+    head = Head(format="boxes", size=(32, 32))
+    assert known_labels(head, ((1, 16, 4), (1, 16, 2))) == 2
+    with pytest.raises(BadInputContractError, match=r"\(1, 16, 5\) is not boxes of 2 labels"):
+        known_labels(head, ((1, 16, 5), (1, 16, 2)))
+
+
 # ---- data
 
 
@@ -192,6 +212,41 @@ def test_boxes_are_read_from_coco_files_and_categories_get_the_models_numbers(tm
     assert annotations.categories == ("person", "dog")
     assert annotations.boxes[0].tolist() == [[1, 6, 4, 36, 24, 0]]
     assert labels_of(annotations, ("cat", "dog", "person")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("resize", "side", "expected"),
+    [
+        ("stretch", 30, [[0.1, 0.1, 0.6, 0.6], [0.0, 0.0, 8 / 60, 0.2]]),
+        ("letterbox", 60, [[0.1, 14 / 60, 0.6, 34 / 60], [0.0, 10 / 60, 8 / 60, 18 / 60]]),
+        ("crop", 40, [[0.0, 0.1, 0.65, 0.6]]),  # the left ten columns are cut off, and the second box with them
+    ],
+)
+def test_true_boxes_move_as_the_contract_moves_the_pixels(
+    resize: Resize, side: int, expected: list[list[float]], tmp_path: Path
+) -> None:
+    boxes = [{"image_id": 3, "category_id": 18, "bbox": box} for box in ([6, 4, 30, 20], [0, 0, 8, 8])]
+    data = open_data(coco(tmp_path, annotations=boxes), task="detect")
+    contract = ImageInput(width=side, height=side, colour="RGB", layout="NHWC", resize=resize, scale=1.0)
+    targets = arrange_boxes(data, contract, labels=("dog", "person"), count=2).targets
+    assert targets is not None
+    rows = unpack_truth(targets[0])
+    assert rows[:, 0].tolist() == [0] * len(expected)
+    np.testing.assert_allclose(rows[:, 1:5], expected, atol=1e-6)
+
+
+def test_the_same_pictures_with_other_boxes_are_other_data(tmp_path: Path) -> None:
+    contract = ImageInput(width=60, height=40, colour="RGB", layout="NHWC", scale=1.0)
+    boxes = [{"image_id": 3, "category_id": 18, "bbox": [6, 4, 30, width]} for width in (20, 21, 20)]
+    found = [
+        arrange_boxes(
+            open_data(coco(tmp_path, annotations=[box]), task="detect"), contract, labels=("dog", "person"), count=2
+        )
+        for box in boxes
+    ]
+    assert len({one.digests for one in found}) == 1
+    assert found[0].sha256 != found[1].sha256
+    assert found[0].sha256 == found[2].sha256
 
 
 def test_categories_may_be_renamed_and_left_out(tmp_path: Path) -> None:

@@ -47,6 +47,12 @@ def test_the_bundle_holds_what_was_measured(compiled: Compiled) -> None:
     assert {variant.runtime for variant in manifest.variants} == {"litert", "onnxruntime"}
 
 
+def test_integer_candidates_are_ranked_before_the_soft_max(compiled: Compiled) -> None:
+    numbers = {one.candidate.dtype: one.before_squash_db for one in compiled.measured}
+    assert numbers["float32"] is None
+    assert numbers["int8"] is not None
+
+
 def test_every_variant_reproduces_the_golden_samples(compiled: Compiled) -> None:
     bundle = open_bundle(compiled.bundle)
     assert len(bundle.manifest.variants) == 2

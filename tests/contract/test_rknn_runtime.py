@@ -11,7 +11,7 @@ import pytest
 
 from edge.bundle import open_bundle
 from edge.errors import BadModelError, MissingExtraError
-from edge.manifest import TensorSpec, Variant
+from edge.manifest import StateSpec, TensorSpec, Variant
 from edge.runtimes import open_session, probe, rknn
 from edge.runtimes.rknn import RknnSession
 
@@ -79,6 +79,13 @@ def test_other_bytes_and_integer_ends_are_refused(lite: type[Lite]) -> None:
     integer = TensorSpec(name="x", shape=(1, 3, 2, 2), dtype="int8", scale=0.1, zero_point=0)
     with pytest.raises(BadModelError):
         RknnSession(FILE, msgspec.structs.replace(variant(), input=integer))
+
+
+def test_a_network_with_a_state_is_refused_for_nothing_would_carry_it(lite: type[Lite]) -> None:
+    h = TensorSpec(name="h", shape=(1, 4), dtype="float32")
+    stateful = msgspec.structs.replace(variant(), state=(StateSpec(input=h, output=h),))
+    with pytest.raises(BadModelError, match=r"m\.rknn has a state"):
+        RknnSession(FILE, stateful)
 
 
 def test_without_the_npu_the_next_variant_of_the_bundle_runs(make_bundle: MakeBundle) -> None:

@@ -178,6 +178,17 @@ def test_filters_overlap_by_half_and_never_count_the_constant_part() -> None:
     assert inside == pytest.approx(np.ones_like(inside))
 
 
+def test_every_normalized_filter_has_an_area_of_one_if_its_triangle_is_straight_in_hz() -> None:
+    fine = {"n_fft": 8192, "win_length": 8192, "hop_length": 8192, "n_mels": 20}
+    areas = {
+        (triangles, norm): mel_filters(audio(LOG_MEL, **fine, triangles=triangles, norm=norm)).sum(axis=1) * 8000 / 8192
+        for triangles, norm in (("hz", "slaney"), ("mel", "slaney"), ("hz", "none"))
+    }
+    assert areas["hz", "slaney"] == pytest.approx(np.ones(20), abs=1e-3)
+    assert np.abs(areas["mel", "slaney"] - 1).max() > 5e-3  # straight in mel is not straight in Hz
+    assert areas["hz", "none"][0] > 50  # half of a width of 200 Hz or so
+
+
 def test_a_filter_between_two_bins_is_silent_and_breaks_nothing() -> None:
     contract = audio(LOG_MEL, n_mels=200, norm="none", level="none")
     assert (mel_filters(contract).sum(axis=1) == 0).any()

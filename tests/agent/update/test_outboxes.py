@@ -112,6 +112,20 @@ def test_after_a_power_cut_spilled_rows_keep_their_numbers_and_new_ones_get_othe
     assert device.files == []
 
 
+def test_a_disk_that_is_full_is_tried_again_until_there_is_room(device: Device) -> None:
+    disk, folder = PowerCutDisk(found={"/": None, "/state": None}, capacity_bytes=0), Path("/state/outbox")
+    own = Outbox(device.memory / "outbox.sqlite", most_rows=9, now_s=lambda: device.now_s)
+    found = Outboxes(own, memory=device.memory, folder=folder, spills=True, most_rows=9, disk=disk)
+    file = folder / f"{own.id}{backlog.SUFFIX}"
+    found.put([EVENT, WINDOW], STAMP)
+    found.spill()
+    assert list(backlog.read(disk, file)) == []
+    disk.capacity_bytes = 1 << 20
+    device.now_s += SPILL_S
+    found.put([], STAMP)
+    assert {(own.id, row.seq) for row in backlog.read(disk, file)} == identities(found.batches())
+
+
 def test_a_thousand_starts_without_a_fleet_lose_nothing(device: Device) -> None:
     for _ in range(30):
         found = device.start()
