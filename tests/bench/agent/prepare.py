@@ -33,7 +33,7 @@ class Things:
 
 NETWORKS = {"m96": (96, 0.25), "m224": (224, 0.5)}
 """Name to side and width: MobileNetV1."""
-SLOW, SLOW_SIDE, SLOW_WIDTH = "m640", 640, 1.0
+SLOW, SLOW_SIDE, SLOW_WIDTH = "m768", 768, 1.0
 """Slower than the cameras of the bench on one of today's cores."""
 
 
