@@ -1,7 +1,7 @@
-"""One piece of a file over MQTT, `down/ota/chunk`: a header of fixed length, then the bytes as they are.
+"""One piece of a file over MQTT, `down/ota/chunk` or `up/picture`: a header of fixed length, then the plain bytes.
 
 Binary, because a third more bytes (Base64) is what a slow line has least of. `status` has the meanings of HTTP: 206
-bytes follow, 404 no such file, 416 the file is shorter than `offset`.
+bytes follow, 403 not to be had, 404 no such file, 416 the file is shorter than `offset`.
 """
 
 import struct
@@ -16,6 +16,8 @@ Source: evidence/fleet.md: 64 KiB pieces take twice as long as 256 KiB ones.
 """
 WINDOW = 4
 """Pieces that a device may have asked for and not yet got. Source: evidence/fleet.md."""
+PARTIAL, FORBIDDEN, MISSING, TOO_SHORT = 206, 403, 404, 416
+"""Every `status`: what HTTP calls so."""
 _FORMAT = 1
 _HEAD = struct.Struct("!BxHIQQ16s")
 """Format, status, id, offset, length of the file, its etag."""
@@ -23,7 +25,7 @@ _HEAD = struct.Struct("!BxHIQQ16s")
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The answer to the `ChunkRequest` of the same `id`."""
+    """The answer to the `ChunkRequest`, or the `SendPicture`, of the same `id`."""
 
     id: int
     status: int
@@ -31,7 +33,8 @@ class Chunk:
     total_bytes: int
     """Length of the whole file."""
     etag: str
-    """At most 16 ASCII characters; another file under the same name has another one."""
+    """At most 16 ASCII characters; another file under the same name has another one. Empty for pictures: they never
+    change."""
     data: bytes = b""
 
 

@@ -147,3 +147,9 @@ class StudyError(EdgeError, RuntimeError):
     """A shared search cannot be read or written, or was made for something else."""
 
     exit_code = 23
+
+
+class DeviceAwayError(EdgeError, TimeoutError):
+    """A device did not answer in time."""
+
+    exit_code = 24

@@ -9,6 +9,7 @@ import msgspec
 
 from edge.chunks import CHUNK_BYTES
 from edge.errors import BadMessageError
+from edge.kept import ASKED_PICTURES, NAME_PATTERN, PICTURE_BYTES
 from edge.topics import ID_PATTERN
 
 T = TypeVar("T")
@@ -19,6 +20,12 @@ Count = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Nanos = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """Unix time in nanoseconds is about 2**61, more than a `Count` takes."""
 Version = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+Number = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+"""Of a question: comes back with its answer."""
+PieceBytes = Annotated[int, msgspec.Meta(ge=1, le=CHUNK_BYTES)]
+PictureName = Annotated[str, msgspec.Meta(pattern=NAME_PATTERN)]
+PictureBytes = Annotated[int, msgspec.Meta(ge=1, le=PICTURE_BYTES)]
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Text = Annotated[str, msgspec.Meta(max_length=2000)]
 Histogram = Annotated[tuple[Count, ...], msgspec.Meta(max_length=256)]
 
@@ -76,12 +83,31 @@ class UpdateStatus(Message, frozen=True, kw_only=True):
 class ChunkRequest(Message, frozen=True, kw_only=True):
     """up/ota/req: a piece of a file of the fleet's repository, where HTTP cannot be reached. See `edge.chunks`."""
 
-    id: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
-    """Comes back with the piece."""
+    id: Number
     path: Annotated[str, msgspec.Meta(max_length=200)]
     """As over HTTP: `metadata/...` or `artifacts/...`."""
     offset: Count
-    size_bytes: Annotated[int, msgspec.Meta(ge=1, le=CHUNK_BYTES)]
+    size_bytes: PieceBytes
+
+
+class KeptPicture(Message, frozen=True, kw_only=True):
+    """One picture that a device keeps; its bytes never change under its name."""
+
+    name: PictureName
+    size_bytes: PictureBytes
+    sha256: Sha256
+
+
+class PictureList(Message, frozen=True, kw_only=True):
+    """up/cmd-result: the answer to `ListPictures`."""
+
+    id: Number
+    kept: Count = 0
+    """Pictures that the device has."""
+    pictures: Annotated[tuple[KeptPicture, ...], msgspec.Meta(max_length=ASKED_PICTURES)] = ()
+    """The newest first: no more than were asked for, and than `edge.kept.ASKED_BYTES` hold."""
+    refusal: Text = ""
+    """Empty, or CODE: sentence (for example `NOT_SENT: ...`); then it names no picture."""
 
 
 class WindowRow(Message, frozen=True, kw_only=True, tag="window"):
@@ -180,7 +206,28 @@ class Ack(Message, frozen=True, kw_only=True):
     last_seq: Count
 
 
-MESSAGES: tuple[type[Message], ...] = (Presence, Reported, UpdateStatus, ChunkRequest, Batch, Desired, Ack)
+class ListPictures(Message, frozen=True, kw_only=True, tag="list-pictures"):
+    """down/cmd: please name the pictures that you keep."""
+
+    id: Number
+    newest: Annotated[int, msgspec.Meta(ge=1, le=ASKED_PICTURES)]
+
+
+class SendPicture(Message, frozen=True, kw_only=True, tag="send-picture"):
+    """down/cmd: please send a piece of a picture that you named. See `edge.chunks`."""
+
+    id: Number
+    name: PictureName
+    offset: Count
+    size_bytes: PieceBytes
+
+
+Command = ListPictures | SendPicture
+
+MESSAGES: tuple[type[Message], ...] = (
+    Presence, Reported, UpdateStatus, ChunkRequest, Batch, KeptPicture, PictureList,
+    Desired, Ack, ListPictures, SendPicture,
+)  # fmt: skip
 """All payloads, for the docs and for the fuzz tests."""
 
 

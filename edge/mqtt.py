@@ -130,12 +130,19 @@ class MqttClient:
         info = self._client.publish(topic, payload, qos=0)
         if info.rc != 0:  # not connected: paho keeps nothing
             return False
-        info.wait_for_publish(wait_s)
-        return info.is_published()
+        try:
+            info.wait_for_publish(wait_s)
+            return info.is_published()
+        except RuntimeError:  # the connection ended before the socket had taken it, and paho let go of it
+            return False
 
     def subscribe(self, topic_filter: str, *, qos: int = 1) -> None:
         """Ask for messages; call it in `on_connect`."""
         self._client.subscribe(topic_filter, qos)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Ask for no more of them."""
+        self._client.unsubscribe(topic_filter)
 
     def close(self, *, silent: bool = True) -> None:
         """Leave. `silent`: tell the broker, so that it keeps the last will to itself; else just hang up."""

@@ -10,8 +10,8 @@ from typing import Literal, get_args
 from edge.errors import BadMessageError
 
 ROOT = "edge/v1"
-UpKind = Literal["presence", "reported", "tlm", "update", "ota/req"]
-DownKind = Literal["desired", "ack", "ota/chunk"]
+UpKind = Literal["presence", "reported", "tlm", "update", "ota/req", "cmd-result", "picture"]
+DownKind = Literal["desired", "ack", "ota/chunk", "cmd"]
 UP_KINDS: tuple[str, ...] = get_args(UpKind)
 DOWN_KINDS: tuple[str, ...] = get_args(DownKind)
 

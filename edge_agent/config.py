@@ -158,6 +158,8 @@ class CaptureStoreConfig(Section, frozen=True, kw_only=True):
     max_per_hour: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 20
     masks: tuple[tuple[Share, Share, Share, Share], ...] = ()
     """Left, top, width, height, each a share of the picture: blacked out before anything is written."""
+    send: bool = False
+    """Whether they may leave the device when the fleet asks; to keep pictures does not mean to show them."""
 
 
 class ViewConfig(Section, frozen=True, kw_only=True):

@@ -29,7 +29,7 @@ from edge_agent.specs import (
 from edge_agent.status import kept_folder
 from edge_agent.switchboard import Switchboard
 from edge_agent.tapped import Tapped
-from edge_agent.uplink.spec import UplinkSpec
+from edge_agent.uplink.spec import Pictures, UplinkSpec
 
 Prepared = tuple[Any, tuple[int, ...]]
 """A spec, and the descriptors that go with it."""
@@ -272,11 +272,18 @@ class Plan:
             quiet_s=fleet.quiet_s,
             p95_limit_ms=fleet.p95_limit_ms,
             drift_limit=fleet.drift_limit,
+            pictures=_pictures(config.capture_store),
         )
         return spec, (spec.records_fd,)
 
     def _chosen(self, kind: str, options: dict[str, Any]) -> Chosen:
         return Chosen(kind=kind, options=options, folder=str(self._config.folder))
+
+
+def _pictures(store: CaptureStoreConfig | None) -> Pictures:
+    if store is None:
+        return "none"
+    return "sent" if store.send else "kept"
 
 
 def _tap_fds(taps: tuple[TapSpec, ...]) -> tuple[int, ...]:

@@ -6,7 +6,8 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+from edge.kept import PNG_SIGNATURE, REMARK_HEAD
+
 _GREY, _RGB = 0, 2
 _LEVEL = 1
 
@@ -18,9 +19,9 @@ def encode_png(picture: NDArray[np.uint8], remark: str = "") -> bytes:
     rows = np.zeros((height, 1 + rgb[0].size), np.uint8)  # each row begins with its filter: none
     rows[:, 1:] = rgb.reshape(height, -1)
     head = struct.pack(">IIBBBBB", width, height, 8, _RGB if picture.ndim == 3 else _GREY, 0, 0, 0)
-    text = _chunk(b"iTXt", b"Comment\0\0\0\0\0" + remark.encode()) if remark else b""
+    text = _chunk(b"iTXt", REMARK_HEAD + remark.encode()) if remark else b""
     body = _chunk(b"IDAT", zlib.compress(rows.tobytes(), _LEVEL))
-    return _SIGNATURE + _chunk(b"IHDR", head) + text + body + _chunk(b"IEND", b"")
+    return PNG_SIGNATURE + _chunk(b"IHDR", head) + text + body + _chunk(b"IEND", b"")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -5,8 +5,9 @@ from typing import Annotated
 import msgspec
 
 from edge.errors import FleetError
+from edge.kept import ASKED_PICTURES, PICTURE_BYTES
 from edge.manifest import Name
-from edge.messages import Version
+from edge.messages import PieceBytes, Version
 from fleet.plan import Plan
 from fleet.rollout_state import Gate, RolloutState, Wave
 
@@ -100,6 +101,19 @@ class EnrolRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """POST /api/devices."""
 
     device: Name
+
+
+class PicturesRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """POST /api/devices/ID/pictures; the answer is an `edge.messages.PictureList`."""
+
+    newest: Annotated[int, msgspec.Meta(ge=1, le=ASKED_PICTURES)]
+
+
+class PieceRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """POST /api/devices/ID/pictures/NAME; the answer is the bytes."""
+
+    offset: Annotated[int, msgspec.Meta(ge=0, lt=PICTURE_BYTES)]
+    size_bytes: PieceBytes
 
 
 class RolloutRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

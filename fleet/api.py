@@ -23,9 +23,10 @@ from edge.errors import (
     EdgeError,
     FileMissingError,
 )
+from edge.kept import is_kept_name
 from edge.messages import decode
 from edge.topics import is_id
-from fleet.answers import EnrolRequest, Problem, RolloutRequest
+from fleet.answers import EnrolRequest, PicturesRequest, PieceRequest, Problem, RolloutRequest
 from fleet.config import target_path
 from fleet.control import Control
 from fleet.problems import problem_response
@@ -53,6 +54,22 @@ async def post_device(control: Control, request: Request) -> object:
     """Enrol."""
     wanted = decode(EnrolRequest, await _body(request, MAX_BODY_BYTES))
     return await run_in_threadpool(control.enrol, wanted.device)
+
+
+async def post_pictures(control: Control, request: Request) -> object:
+    """Ask a device which pictures it keeps."""
+    wanted = decode(PicturesRequest, await _body(request, MAX_BODY_BYTES))
+    return await run_in_threadpool(control.pictures, request.path_params["device"], wanted.newest)
+
+
+async def post_picture(control: Control, request: Request) -> object:
+    """Ask a device for a piece of a picture that it named."""
+    device, name = request.path_params["device"], request.path_params["name"]
+    if not is_kept_name(name):
+        raise BadArgumentError(f"no picture can be called {name!r}", remedy="ask the device which ones it keeps")
+    wanted = decode(PieceRequest, await _body(request, MAX_BODY_BYTES))
+    data = await run_in_threadpool(control.picture_piece, device, name, wanted.offset, wanted.size_bytes)
+    return Response(data, media_type="application/octet-stream")
 
 
 async def put_bundle(control: Control, request: Request) -> object:
@@ -119,6 +136,8 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/api/status", get_status),
     ("GET", "/api/metadata", get_metadata),
     ("POST", "/api/devices", post_device),
+    ("POST", "/api/devices/{device}/pictures", post_pictures),
+    ("POST", "/api/devices/{device}/pictures/{name}", post_picture),
     ("PUT", "/api/bundles/{sha256}", put_bundle),
     ("GET", "/api/bundles/{model}/{version:int}", get_bundle),
     ("PUT", "/api/deltas/{sha256}", put_delta),

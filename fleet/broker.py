@@ -61,8 +61,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def service_access(ingest_workers: int) -> tuple[Access, ...]:
-    """The service's own users: control orders, chunks serves files, ingest acknowledges; none speaks for a device."""
-    control = Access(CONTROL_USER, ("d/+/up/#",), ("d/+/down/desired",))
+    """The service's own users: control orders and asks, chunks serves, ingest acknowledges; none speaks for devices."""
+    control = Access(CONTROL_USER, ("d/+/up/#",), ("d/+/down/desired", "d/+/down/cmd"))
     chunks = Access(CHUNKS_USER, ("d/+/up/ota/req",), ("d/+/down/ota/chunk",))
     names = [ingest_user(number) for number in range(1, ingest_workers + 1)]
     return (control, chunks, *(Access(name, ("d/+/up/#",), ("d/+/down/ack",)) for name in names))

@@ -13,7 +13,6 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -23,6 +22,7 @@ from edge.chunks import WINDOW, Chunk, pack
 from edge.errors import BadMessageError, EdgeError
 from edge.messages import ChunkRequest, decode
 from edge.mqtt import MqttClient
+from edge.pace import Pace
 from fleet.broker import CHUNKS_USER, ServiceLogin, login_file
 from fleet.config import FleetFolder
 from fleet.served import etag_of, find_served
@@ -61,20 +61,6 @@ class Desk:
             if queue:
                 self._waiting[device] = queue
         return device, request
-
-
-@dataclass(slots=True)
-class Pace:
-    """How long to wait before the next bytes, so that no second carries more than `bytes_s`; pure."""
-
-    bytes_s: float
-    _free_s: float = field(default=0.0)
-
-    def wait_s(self, size_bytes: int, now_s: float) -> float:
-        """Seconds to wait before sending `size_bytes`, which are counted as sent."""
-        start_s = max(self._free_s, now_s)
-        self._free_s = start_s + size_bytes / self.bytes_s
-        return start_s - now_s
 
 
 def read_chunk(folder: FleetFolder, request: ChunkRequest) -> Chunk:

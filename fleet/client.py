@@ -19,10 +19,15 @@ import msgspec
 import edge.errors
 from edge.enrolment import Enrolment
 from edge.errors import EdgeError, FileMissingError, FleetError
+from edge.kept import ASKED_PICTURES
+from edge.messages import PictureList
+from edge.topics import is_id
 from fleet.answers import (
     EnrolRequest,
     FleetStatus,
     MovedOnError,
+    PicturesRequest,
+    PieceRequest,
     Problem,
     RolloutRequest,
     TrustState,
@@ -100,6 +105,16 @@ class FleetClient:
         """Admit a device, or replace its credential."""
         # checked by the service as well; here it would be no valid request at all
         return self._ask("POST", "/api/devices", Enrolment, _json({"device": device}, EnrolRequest))
+
+    def pictures(self, device: str, newest: int) -> PictureList:
+        """Ask a device which pictures it keeps. Raises: `DeviceAwayError`."""
+        wanted = _json({"newest": newest}, PicturesRequest, f"ask for 1 to {ASKED_PICTURES} pictures")
+        return self._ask("POST", f"/api/devices/{_id(device)}/pictures", PictureList, wanted)
+
+    def picture_piece(self, device: str, name: str, offset: int, size_bytes: int) -> bytes:
+        """Ask a device for a piece of a picture that it named. Raises: `DeviceAwayError`, `FileMissingError`."""
+        wanted = msgspec.json.encode(PieceRequest(offset=offset, size_bytes=size_bytes))
+        return self._fetch("POST", f"/api/devices/{_id(device)}/pictures/{name}", wanted).content
 
     def rollout_start(
         self, model: str, version: int, plan: Plan | None = None, devices: Collection[str] = ()
@@ -234,14 +249,19 @@ def _decode(data: bytes, kind: type[T]) -> T:
         raise FleetError(f"unreadable answer: {exc}", remedy="run tools and service of one release") from exc
 
 
-def _json(value: object, kind: type[msgspec.Struct]) -> bytes:
+def _id(device: str) -> str:
+    """A device's name, as part of a URL; raises `BadArgumentError`."""
+    if not is_id(device):
+        raise edge.errors.BadArgumentError(f"{device!r} can name no device", remedy="`edge fleet status` lists them")
+    return device
+
+
+def _json(value: object, kind: type[msgspec.Struct], remedy: str = "use letters, digits, - and _") -> bytes:
     """Encode a request, checked; raises `BadArgumentError`."""
     try:
         return msgspec.json.encode(msgspec.convert(value, kind))
     except msgspec.ValidationError as exc:
-        raise edge.errors.BadArgumentError(
-            f"not a valid request: {exc}", remedy="use letters, digits, - and _"
-        ) from exc
+        raise edge.errors.BadArgumentError(f"not a valid request: {exc}", remedy=remedy) from exc
 
 
 def _read_chunks(path: Path, size_bytes: int, progress: Callable[[int, int], None] | None) -> Iterator[bytes]:

@@ -12,9 +12,10 @@ from typing import Protocol
 
 import msgspec
 
+from edge.chunks import FORBIDDEN, PARTIAL, Chunk
 from edge.enrolment import Enrolment
 from edge.errors import FileMissingError, FleetError
-from edge.messages import Desired
+from edge.messages import Desired, PictureList
 from fleet import rollout
 from fleet.answers import (
     BundleStatus,
@@ -58,6 +59,16 @@ class Observer(Protocol):
         """Everything one step of this rollout may look at."""
 
 
+class Asker(Protocol):
+    """Puts a question to one device and waits for its answer; see `fleet.questions`."""
+
+    def list_pictures(self, device: str, newest: int) -> PictureList:
+        """Which pictures it keeps."""
+
+    def picture_piece(self, device: str, name: str, offset: int, size_bytes: int) -> Chunk:
+        """A piece of one of them."""
+
+
 class Urls(msgspec.Struct, frozen=True, kw_only=True):
     """Where devices find the service: goes into every enrolment."""
 
@@ -76,6 +87,7 @@ class Control:
         registry: Registry,
         observer: Observer,
         announcer: Announcer,
+        asker: Asker,
         urls: Urls,
     ) -> None:
         self.folder = folder
@@ -83,7 +95,7 @@ class Control:
         self.artifacts = Artifacts(folder)
         self.repository = Repository(folder.metadata, folder.online)
         self._store, self._registry, self._observer = store, registry, observer
-        self._announcer, self._urls = announcer, urls
+        self._announcer, self._asker, self._urls = announcer, asker, urls
         self._lock = threading.RLock()
         self._resigned_s = float("-inf")
 
@@ -139,6 +151,21 @@ class Control:
         )
         self._announcer.confirm(enrolment)
         return enrolment
+
+    def pictures(self, device: str, newest: int) -> PictureList:
+        """Ask a device which pictures it keeps, and wait for its answer."""
+        self._refuse_strangers((device,))
+        return self._asker.list_pictures(device, newest)
+
+    def picture_piece(self, device: str, name: str, offset: int, size_bytes: int) -> bytes:
+        """Ask a device for a piece of a picture that it named. Raises: `FileMissingError` when it has it no more."""
+        self._refuse_strangers((device,))
+        piece = self._asker.picture_piece(device, name, offset, size_bytes)
+        if piece.status == FORBIDDEN:
+            raise FleetError(f"{device} sends no pictures any more", remedy="see capture_store in its configuration")
+        if piece.status != PARTIAL:
+            raise FileMissingError(f"{device} keeps no picture {name} any more", remedy="ask which ones it keeps now")
+        return piece.data
 
     # --- trust ---------------------------------------------------------------------------------
 
@@ -217,7 +244,8 @@ class Control:
         return found
 
     def _refuse_strangers(self, devices: Collection[str]) -> None:
-        strangers = sorted(set(devices) - set(self._registry.devices()))
+        with self._lock:
+            strangers = sorted(set(devices) - set(self._registry.devices()))
         if strangers:
             raise FleetError(
                 f"not enrolled: {', '.join(strangers[:5])}", remedy="edge fleet enrol DEVICE -o DEVICE.enrol"

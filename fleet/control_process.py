@@ -29,6 +29,7 @@ from fleet.control_store import ControlStore
 from fleet.observer import StoreObserver
 from fleet.passwords import read_passwords
 from fleet.ports import socket_address
+from fleet.questions import Questions
 from fleet.registry import Registry
 from fleet.store import open_store
 
@@ -39,7 +40,10 @@ log = logging.getLogger("fleet.control")
 
 
 class MqttAnnouncer:
-    """Publishes `desired`, retained. After each connect everything is sent again, so nothing is queued here."""
+    """Publishes `desired`, retained. After each connect everything is sent again, so nothing is queued here.
+
+    `questions` go over the same connection.
+    """
 
     def __init__(self, login: ServiceLogin) -> None:
         self._tenant = login.tenant
@@ -50,8 +54,13 @@ class MqttAnnouncer:
             username=login.username,
             password=login.password,
             ca=login.ca or None,
+            on_message=self._heard,
             on_connect=self.connected.set,
         )
+        self.questions = Questions(login.tenant, self._client)
+
+    def _heard(self, topic: str, payload: bytes) -> None:
+        self.questions.heard(topic, payload)
 
     def start(self) -> None:
         """Begin to connect; goes on trying."""
@@ -96,6 +105,7 @@ def make_control(folder: FleetFolder, announcer: MqttAnnouncer) -> Control:
         registry=Registry(store, folder.passwords, service),
         observer=StoreObserver(open_store(settings.store_url), folder),
         announcer=announcer,
+        asker=announcer.questions,
         urls=Urls(mqtt_url=settings.mqtt_url, http_url=settings.http_url),
     )
 

@@ -10,9 +10,22 @@ from dataclasses import dataclass
 
 import msgspec
 
+from edge.chunks import Chunk, pack
 from edge.enrolment import Enrolment
 from edge.errors import BadMessageError
-from edge.messages import Ack, Batch, ChunkRequest, Desired, Presence, Reported, UpdateStatus, decode, encode
+from edge.messages import (
+    Ack,
+    Batch,
+    ChunkRequest,
+    Command,
+    Desired,
+    PictureList,
+    Presence,
+    Reported,
+    UpdateStatus,
+    decode,
+    encode,
+)
 from edge.mqtt import MqttClient, Will
 from edge.topics import all_down, down, up
 
@@ -53,9 +66,12 @@ class FleetLine:
         self.inbox: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self.on_chunk: Callable[[bytes], None] | None = None
         """Called from paho's thread with each piece of a file; see `edge.chunks`."""
+        self.on_command: Callable[[Command], None] | None = None
+        """Called from paho's thread with each question of the fleet."""
         self._enrolment, self._boot_id, self._wake = enrolment, boot_id, wake
         self._session = starts * CONNECTIONS_PER_START
         self._desired, self._ack, self._chunk = self._down("desired"), self._down("ack"), self._down("ota/chunk")
+        self._command = self._down("cmd")
         self._reported: Reported | None = None
         self._client = _Client(
             enrolment.mqtt_url,
@@ -101,6 +117,14 @@ class FleetLine:
         """Ask for a piece of a file. At most once: whoever waits for it asks again."""
         self._client.publish(self._up("ota/req"), encode(request), qos=0)
 
+    def name_pictures(self, answer: PictureList) -> None:
+        """Answer what is kept. At most once, like a piece: the fleet asks again."""
+        self._client.publish(self._up("cmd-result"), encode(answer), qos=0)
+
+    def send_piece(self, piece: Chunk, *, wait_s: float) -> bool:
+        """Send a piece of a picture, and wait until the socket has taken it; says whether it has."""
+        return self._client.send(self._up("picture"), pack(piece), wait_s=wait_s)
+
     # --- paho's thread ---------------------------------------------------------------------------
 
     def _on_connect(self) -> None:
@@ -123,6 +147,8 @@ class FleetLine:
                 self._hear(decode(Ack, payload))
             elif topic == self._chunk and self.on_chunk is not None:
                 self.on_chunk(payload)
+            elif topic == self._command and self.on_command is not None:
+                self.on_command(decode(Command, payload))  # type: ignore[arg-type]  # mypy: a union is no type
         except BadMessageError as exc:
             self._hear(Unreadable(exc.problem))
 

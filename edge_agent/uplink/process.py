@@ -24,11 +24,13 @@ from edge.errors import AgentError, EdgeError
 from edge.messages import Ack, Body, Desired, EventRow, ModelReport, Reported, UpdateStatus
 from edge_agent.control import Fault, Health
 from edge_agent.records import RECORD_BYTES, Decided, unpack
+from edge_agent.status import kept_folder
 from edge_agent.update.inspect_child import Inspection
 from edge_agent.update.journal import Entry
 from edge_agent.uplink.line import Connected, Disconnected, FleetLine, Heard, Unreadable
 from edge_agent.uplink.outbox import Stamp
 from edge_agent.uplink.outboxes import Outboxes
+from edge_agent.uplink.pictures import Pictures
 from edge_agent.uplink.place import open_outbox
 from edge_agent.uplink.seat import SupervisorSeat
 from edge_agent.uplink.spec import UplinkSpec, UplinkStatus, status_path
@@ -62,12 +64,14 @@ class Uplink:
             on_fault=self._on_fault,
             on_notice=lambda notice: self._event(notice.kind, notice.text, self._seat.version()),
         )
-        self._told: SimpleQueue[Entry | Inspection] = SimpleQueue()
+        self._told: SimpleQueue[Entry | Inspection | str] = SimpleQueue()
         self._outbox: Outboxes | None = None
         self._line: FleetLine | None = None
         if self._enrolment is not None:
             self._outbox, starts = open_outbox(Path(spec.state_dir), most_rows=spec.outbox_rows, keeping=spec.outbox)
             self._line = FleetLine(self._enrolment, boot_id=self._boot_id, starts=starts, wake=self._wake)
+            kept = kept_folder(Path(spec.state_dir))
+            self._line.on_command = Pictures(kept, self._line, spec.pictures, tell=self._tell_of_pictures).heard
         self._updates = Updates(spec, self._enrolment, self._line, seat=self._seat, tell=self._tell)
         self._known: dict[int, Inspection] = {}
         self._drift, self._drift_version = DriftWatch((), limit=spec.drift_limit), 0
@@ -177,6 +181,8 @@ class Uplink:
             if isinstance(told, Inspection):
                 self._known[told.version] = told
                 self._windows.know_labels(told.version, told.labels)
+            elif isinstance(told, str):
+                self._event("pictures", told, self._seat.version())
             else:
                 self._on_step(told)
 
@@ -263,6 +269,10 @@ class Uplink:
 
     def _tell(self, told: Entry | Inspection) -> None:
         self._told.put(told)
+        self._wake()
+
+    def _tell_of_pictures(self, text: str) -> None:
+        self._told.put(text)
         self._wake()
 
     def _wake(self) -> None:

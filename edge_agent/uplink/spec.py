@@ -16,6 +16,10 @@ Keeping = Literal["spill", "disk", "memory"]
 """Where telemetry waits for the fleet."""
 
 
+Pictures = Literal["none", "kept", "sent"]
+"""What becomes of pictures of which the model was not sure."""
+
+
 class UplinkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything the uplink needs. Paths are absolute."""
 
@@ -66,6 +70,8 @@ class UplinkSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """spill: in memory, and on the disk what waits for long; disk: every row at once; memory: never on the disk."""
     outbox_rows: int = 200_000
     """Rows kept while the fleet is away; about 1 KB each."""
+    pictures: Pictures = "none"
+    """Whether this device keeps pictures, and may send them when the fleet asks."""
 
 
 class UplinkStatus(msgspec.Struct, frozen=True, kw_only=True):

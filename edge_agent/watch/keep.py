@@ -10,22 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.kept import Remark, kept_name
 from edge_agent.png import encode_png
 
 Mask = tuple[float, float, float, float]
 """Left, top, width, height, each a share of the picture."""
 _HOUR_S = 3600.0
-
-
-class Remark(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands in each file, as JSON."""
-
-    model: str
-    version: int
-    frame: int
-    wall_ns: int
-    label: str
-    score: float
 
 
 def black_out(picture: NDArray[np.uint8], masks: Sequence[Mask]) -> NDArray[np.uint8]:
@@ -63,7 +53,7 @@ class Store:
         if len(data) > self._max_bytes:
             return False
         self._shrink(len(data))
-        self._write(self._folder / f"{remark.wall_ns:020d}-{remark.frame}.png", data)
+        self._write(self._folder / kept_name(remark), data)
         self._kept_s.append(now_s)
         return True
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import DiskFullError
+from edge.kept import Remark
 from edge_agent.link import Link, die_with, start_child
 from edge_agent.recording.messages import Life, Turn
 from edge_agent.recording.outlet import turns
 from edge_agent.specs import KeeperSpec
-from edge_agent.watch.keep import Remark, Store
+from edge_agent.watch.keep import Store
 
 _NICE = 10
 

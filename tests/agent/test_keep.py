@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.kept import Remark
 from edge_agent.png import encode_png
 from edge_agent.report import describe, look
-from edge_agent.watch.keep import Mask, Remark, Store, black_out
+from edge_agent.watch.keep import Mask, Store, black_out
 
 NOISE = np.random.default_rng(1).integers(1, 255, (20, 30, 3), np.uint8)
 

@@ -29,6 +29,7 @@ from edge.errors import (
     TrustError,
 )
 from edge.messages import Desired
+from edge.mqtt import MqttClient
 from edge_agent.disk import RealDisk, sha256_of
 from edge_agent.update.delta import apply_delta
 from edge_agent.update.download import Download
@@ -45,6 +46,7 @@ from fleet.deltas import NewDelta
 from fleet.initialise import init_fleet
 from fleet.plan import Plan
 from fleet.ports import socket_address
+from fleet.questions import Questions
 from fleet.registry import Registry
 from fleet.repository import signed_deltas
 from fleet.rollout_state import RolloutState
@@ -86,9 +88,10 @@ class Served:
 @contextlib.contextmanager
 def serving(fleet: Any) -> Iterator[Served]:
     store, silent = ControlStore(fleet.folder.control_db), Silent()
+    nobody = Questions("acme", MqttClient("mqtt://127.0.0.1:9", client_id="nobody"))
     control = Control(
         fleet.folder, store=store, registry=Registry(store, fleet.folder.passwords, {}), observer=silent,
-        announcer=silent, urls=Urls(mqtt_url="mqtts://h:1", http_url="https://h:2"),
+        announcer=silent, asker=nobody, urls=Urls(mqtt_url="mqtts://h:1", http_url="https://h:2"),
     )  # fmt: skip
     server = uvicorn.Server(uvicorn.Config(make_api(control), log_level="error", lifespan="off"))
     listener = listen(fleet.folder.socket)

@@ -14,6 +14,7 @@ from edge.enrolment import Enrolment
 from edge.errors import TrustError
 from edge.messages import ChunkRequest, encode
 from edge.mqtt import MqttClient
+from edge.pace import Pace
 from edge.topics import down, up
 from edge_agent.disk import RealDisk, sha256_of
 from edge_agent.update.chunk_remote import ChunkRemote
@@ -22,7 +23,7 @@ from edge_agent.update.journal import BundleRecord
 from edge_agent.update.trust import Trust
 from edge_agent.uplink.line import FleetLine
 from fleet.broker import CHUNKS_USER, ServiceLogin
-from fleet.chunks import ChunkServer, Desk, Pace, read_chunk
+from fleet.chunks import ChunkServer, Desk, read_chunk
 from fleet.config import FleetFolder
 from fleet.served import find_served
 from fleet.web import device_app

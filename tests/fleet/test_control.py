@@ -10,11 +10,13 @@ import pytest
 
 from edge.enrolment import Enrolment
 from edge.messages import Desired, ModelReport
+from edge.mqtt import MqttClient
 from edge.statistics import LATENCY_EDGES_US, SCORE_EDGES
 from fleet.answers import RolloutRequest
 from fleet.control import Control, Urls
 from fleet.control_store import ControlStore
 from fleet.plan import Plan
+from fleet.questions import Questions
 from fleet.registry import Registry
 from fleet.rollout_state import RolloutState
 from fleet.views import DeviceView, FleetView, Observation
@@ -89,7 +91,10 @@ def make(fleet: Any) -> Make:
         store = ControlStore(fleet.folder.control_db)
         urls = Urls(mqtt_url="mqtts://h:1", http_url="https://h:2")
         registry = Registry(store, fleet.folder.passwords, {})
-        return Control(fleet.folder, store=store, registry=registry, observer=cars, announcer=cars, urls=urls)
+        nobody = Questions("acme", MqttClient("mqtt://127.0.0.1:9", client_id="nobody"))
+        return Control(
+            fleet.folder, store=store, registry=registry, observer=cars, announcer=cars, asker=nobody, urls=urls
+        )
 
     return start
 
