@@ -14,7 +14,7 @@ import msgspec
 
 from edge.chunks import FORBIDDEN, PARTIAL, Chunk
 from edge.enrolment import Enrolment
-from edge.errors import FileMissingError, FleetError
+from edge.errors import DeviceAwayError, FileMissingError, FleetError
 from edge.messages import Desired, PictureList
 from fleet import rollout
 from fleet.answers import (
@@ -155,7 +155,12 @@ class Control:
     def pictures(self, device: str, newest: int) -> PictureList:
         """Ask a device which pictures it keeps, and wait for its answer."""
         self._refuse_strangers((device,))
-        return self._asker.list_pictures(device, newest)
+        try:
+            return self._asker.list_pictures(device, newest)
+        except DeviceAwayError as exc:
+            if any(view.id == device and view.online for view in self._observer.devices()):
+                raise
+            raise DeviceAwayError(f"{device} is offline", remedy=exc.remedy) from exc
 
     def picture_piece(self, device: str, name: str, offset: int, size_bytes: int) -> bytes:
         """Ask a device for a piece of a picture that it named. Raises: `FileMissingError` when it has it no more."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from edge.chunks import CHUNK_BYTES
-from edge.errors import BadMessageError, BrokerError, DeviceAwayError, FileMissingError, FleetError
+from edge.errors import BadArgumentError, BadMessageError, BrokerError, DeviceAwayError, FileMissingError, FleetError
 from edge.kept import Remark, read_picture
 from edge.messages import KeptPicture, PictureList
 from fleet.answers import Answer
@@ -126,8 +126,10 @@ def fetch_pictures(
     """Bring the newest pictures of a device into `folder`.
 
     Raises: `FleetError` when the device is unknown, or sends none; `DeviceAwayError` when it was silent for too long,
-    with what had come by then in the folder.
+    with what had come by then in the folder; `BadArgumentError` when that is no folder.
     """
+    if folder.exists() and not folder.is_dir():
+        raise BadArgumentError(f"{folder} is no folder", remedy="name a folder; it is made if it is not there")
     listed = patience.ask(lambda: source.pictures(device, newest))
     _refuse(device, listed)
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from edge.errors import BadMessageError, BrokerError, DeviceAwayError, FleetErro
 from edge.kept import ASKED_BYTES, PICTURE_BYTES
 from edge.messages import Command, ListPictures, PictureList, SendPicture, decode, encode
 
-LIST_S, PIECE_S = 10.0, 20.0
+LIST_S, PIECE_S = 5.0, 20.0
 """How long an answer may take; a command that is more patient asks again."""
 MOST = 8
 """Questions that may wait at once, of all devices: each holds a thread of the API."""
@@ -60,31 +60,32 @@ class Questions:
 
     def __init__(self, tenant: str, line: QuestionLine) -> None:
         self._tenant, self._line = tenant, line
+        self.list_s, self.piece_s = LIST_S, PIECE_S
         self._lock = threading.Lock()
         self._waiting: dict[int, _Waiting] = {}
         self._listening: Counter[str] = Counter()
         self._ids = count(secrets.randbits(32))  # no answer to an earlier process fits
 
-    def list_pictures(self, device: str, newest: int, *, wait_s: float = LIST_S) -> PictureList:
+    def list_pictures(self, device: str, newest: int) -> PictureList:
         """Ask which pictures a device keeps.
 
-        Raises: `DeviceAwayError` without an answer in `wait_s`, `BadMessageError` when it is none that can be,
+        Raises: `DeviceAwayError` without an answer in `list_s`, `BadMessageError` when it is none that can be,
         `BrokerError`, `FleetError` when too many wait.
         """
-        answer = self._ask(device, ListPictures(id=self._number(), newest=newest), PictureList, wait_s)
+        answer = self._ask(device, ListPictures(id=self._number(), newest=newest), PictureList, self.list_s)
         names = {picture.name for picture in answer.pictures}
         size_bytes = sum(picture.size_bytes for picture in answer.pictures)
         if not len(names) == len(answer.pictures) <= min(newest, answer.kept) or size_bytes > ASKED_BYTES:
             raise _wrong(device, "a list of more pictures than were asked for")
         return answer
 
-    def picture_piece(self, device: str, name: str, offset: int, size_bytes: int, *, wait_s: float = PIECE_S) -> Chunk:
+    def picture_piece(self, device: str, name: str, offset: int, size_bytes: int) -> Chunk:
         """Ask for a piece of a picture that the device named; its status says whether it came.
 
-        Raises: as `list_pictures`.
+        Raises: as `list_pictures`, with `piece_s`.
         """
         command = SendPicture(id=self._number(), name=name, offset=offset, size_bytes=size_bytes)
-        piece = self._ask(device, command, Chunk, wait_s)
+        piece = self._ask(device, command, Chunk, self.piece_s)
         wanted = min(size_bytes, max(0, piece.total_bytes - offset)) if piece.status == PARTIAL else 0
         if piece.offset != offset or len(piece.data) != wanted or piece.total_bytes > PICTURE_BYTES:
             raise _wrong(device, "a piece of the wrong length or place")

@@ -1,37 +1,32 @@
 """Kept pictures, sent when the fleet asks for them and the configuration allows it.
 
-The fleet asks for a list, then for one piece after the other; nothing is remembered here between two questions. A
-thread of its own reads and sends: one piece at a time is handed to the socket, so that telemetry waits behind no more
-than one, and no second carries more than `RATE_BYTES_S`. Nothing but regular files with the name of a kept picture,
-in that one folder, is ever opened.
+The fleet asks for a list, then for one piece after the other; nothing is owed between two questions. A thread of its
+own reads and sends: one piece at a time is handed to the socket, so that telemetry waits behind no more than one, at
+a rate that leaves the disk and the line to others.
 """
 
 import contextlib
-import hashlib
-import os
 import queue
-import stat
 import sys
 import threading
 import time
 from collections.abc import Callable
-from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
-from edge.chunks import FORBIDDEN, MISSING, PARTIAL, TOO_SHORT, WINDOW, Chunk
-from edge.kept import ASKED_BYTES, PICTURE_BYTES, is_kept_name
-from edge.messages import Command, KeptPicture, ListPictures, PictureList, SendPicture
+from edge.chunks import FORBIDDEN, WINDOW, Chunk
+from edge.kept import ASKED_BYTES
+from edge.messages import Command, ListPictures, PictureList, SendPicture
 from edge.pace import Pace
 from edge_agent.uplink.spec import Pictures as Fate
+from edge_agent.watch.shelf import Shelf
 
-RATE_BYTES_S = 4 << 20
-"""Of what is sent, and of what is read for a list."""
+READ_BYTES_S = 16 << 20
+"""For a list: all that one may name takes four seconds, and those are read once only."""
+SEND_BYTES_S = 4 << 20
 SEND_S = 120.0
 """Longer than a dead connection lives: a piece is taken or lost by then, and never does a second one pile up on it."""
 TELL_EVERY_S = 10.0
-_BLOCK_BYTES = 1 << 18
-Wait = Callable[[int], None]
 REFUSALS: dict[Fate, str] = {
     "none": "NOT_KEPT: this device keeps no pictures (capture_store)",
     "kept": "NOT_SENT: this device keeps its pictures to itself (capture_store.send)",
@@ -59,7 +54,7 @@ class Pictures:
         fate: Fate,
         *,
         tell: Callable[[str], None],
-        rate_bytes_s: float = RATE_BYTES_S,
+        send_bytes_s: float = SEND_BYTES_S,
     ) -> None:
         """Start the thread.
 
@@ -68,11 +63,11 @@ class Pictures:
             line: the way home.
             fate: whether there are pictures, and whether they may be sent.
             tell: called from the thread, now and then, with words for whoever wants to know who looked.
-            rate_bytes_s: most that a second carries.
+            send_bytes_s: most that a second carries.
         """
-        self._folder, self._line, self._refusal, self._tell = folder, line, REFUSALS[fate], tell
+        self._shelf, self._line, self._refusal, self._tell = Shelf(folder), line, REFUSALS[fate], tell
+        self._reading, self._sending = Pace(READ_BYTES_S), Pace(send_bytes_s)
         self._told_s = float("-inf")
-        self._pace = Pace(rate_bytes_s)
         self._asked: queue.Queue[Command] = queue.Queue(WINDOW)
         threading.Thread(target=self._run, name="pictures", daemon=True).start()
 
@@ -96,6 +91,20 @@ class Pictures:
         else:
             self._line.send_piece(self._piece(question), wait_s=SEND_S)
 
+    def _list(self, question: ListPictures) -> PictureList:
+        if self._refusal:
+            return PictureList(id=question.id, refusal=self._refusal)
+        names = self._shelf.names()
+        found = self._shelf.describe(names[: question.newest], ASKED_BYTES, lambda size: _hold(self._reading, size))
+        return PictureList(id=question.id, kept=len(names), pictures=tuple(found))
+
+    def _piece(self, question: SendPicture) -> Chunk:
+        if self._refusal:
+            return Chunk(question.id, FORBIDDEN, question.offset, 0, "")
+        piece = self._shelf.piece(question)
+        _hold(self._sending, len(piece.data))
+        return piece
+
     def _say(self, answer: PictureList) -> None:
         """Whoever looks is on record; one who asks again and again, not each time."""
         now_s = time.monotonic()
@@ -103,78 +112,6 @@ class Pictures:
             self._told_s = now_s
             self._tell(f"the fleet asked for pictures: {len(answer.pictures)} of {answer.kept} were named")
 
-    def _list(self, question: ListPictures) -> PictureList:
-        if self._refusal:
-            return PictureList(id=question.id, refusal=self._refusal)
-        names = kept_names(self._folder)
-        found, size_bytes = [], 0
-        for name in names[: question.newest]:
-            picture = describe(self._folder, name, self._wait)
-            if picture is None:  # removed meanwhile, or too large to be sent
-                continue
-            size_bytes += picture.size_bytes
-            if size_bytes > ASKED_BYTES:
-                break
-            found.append(picture)
-        return PictureList(id=question.id, kept=len(names), pictures=tuple(found))
 
-    def _piece(self, question: SendPicture) -> Chunk:
-        if self._refusal:
-            return Chunk(question.id, FORBIDDEN, question.offset, 0, "")
-        piece = read_piece(self._folder, question)
-        self._wait(len(piece.data))
-        return piece
-
-    def _wait(self, size_bytes: int) -> None:
-        time.sleep(self._pace.wait_s(size_bytes, time.monotonic()))
-
-
-def kept_names(folder: Path) -> list[str]:
-    """Names of all kept pictures, the newest first; none where there is no such folder."""
-    try:
-        return sorted((path.name for path in folder.iterdir() if is_kept_name(path.name)), reverse=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def describe(folder: Path, name: str, wait: Wait = lambda _size_bytes: None) -> KeptPicture | None:
-    """Size and hash of one picture; None where it is gone, or none of ours. `wait` hears the bytes of each read."""
-    file = _open(folder, name)
-    if file is None:
-        return None
-    digest, size_bytes = hashlib.sha256(), 0
-    with file:
-        while block := file.read(_BLOCK_BYTES):
-            wait(len(block))
-            digest.update(block)
-            size_bytes += len(block)
-            if size_bytes > PICTURE_BYTES:
-                return None
-    return KeptPicture(name=name, size_bytes=size_bytes, sha256=digest.hexdigest()) if size_bytes else None
-
-
-def read_piece(folder: Path, question: SendPicture) -> Chunk:
-    """The piece that was asked for, or why there is none."""
-    file = _open(folder, question.name)
-    if file is None:
-        return Chunk(question.id, MISSING, question.offset, 0, "")
-    with file:
-        total_bytes = os.fstat(file.fileno()).st_size
-        if question.offset > total_bytes:
-            return Chunk(question.id, TOO_SHORT, question.offset, total_bytes, "")
-        data = os.pread(file.fileno(), question.size_bytes, question.offset)
-        return Chunk(question.id, PARTIAL, question.offset, total_bytes, "", data)
-
-
-def _open(folder: Path, name: str) -> FileIO | None:
-    """A regular file of that name in `folder` itself; None where there is none. Follows no link, waits for no pipe."""
-    if not is_kept_name(name):
-        return None
-    try:
-        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return FileIO(descriptor)
-    os.close(descriptor)
-    return None
+def _hold(pace: Pace, size_bytes: int) -> None:
+    time.sleep(pace.wait_s(size_bytes, time.monotonic()))

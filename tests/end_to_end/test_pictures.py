@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 
 MODEL, CAR = "colours", "car-1"
@@ -17,7 +19,7 @@ STORE = {"max_per_hour": 5, "masks": [[0, 0, 0.5, 1]]}
 
 def ask(fleet: Any, *words: str) -> "subprocess.Popen[str]":
     """`edge fleet pictures`, started."""
-    folder = ["-o", str(fleet.folder / "pictures"), "--dir", str(fleet.dir), "--json"]
+    folder = ["-o", str(fleet.folder / "pictures"), "--json"]
     log = (fleet.folder / "asking.txt").open("w")
     command = [sys.executable, "-m", "edge.cli", "fleet", "pictures", *words, *folder]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
@@ -41,7 +43,7 @@ def test_what_a_device_was_unsure_of_comes_when_it_is_asked_for_and_only_where_i
     fleet.edge("fleet", "rollout", "start", MODEL, "1", "--dir", str(fleet.dir))
     waiting(lambda: len(kept(fleet)) >= 5, what="pictures")
 
-    code, done = told(ask(fleet, CAR, "--last", "4"))
+    code, done = told(ask(fleet, CAR, "--last", "4", "--dir", str(fleet.dir)))
     assert (code, done["kept"], done["named"], done["gone"], done["damaged"]) == (0, 5, 4, [], [])
     newest = kept(fleet)[:0:-1]
     assert [Path(one["file"]).name for one in done["pictures"]] == [f"{CAR}-{path.name}" for path in newest]
@@ -54,13 +56,17 @@ def test_what_a_device_was_unsure_of_comes_when_it_is_asked_for_and_only_where_i
         assert not picture[:, :4].any()
         assert np.unique(picture[:, 4:]).tolist() == [0, 230]
 
-    # while the device is away the question waits; it comes back with another configuration
+    # while the device is away the question, from another machine, waits; it comes back with another configuration
     agent.send_signal(signal.SIGTERM)
     agent.wait(30)
-    asking = ask(fleet, CAR, "--wait-s", "120")
+    url = msgspec.json.decode((fleet.dir / "service.json").read_bytes())["http_url"]
+    there = ["--fleet", url, "--token", str(fleet.dir / "admin.token"), "--ca", str(fleet.keys / "ca.pem")]
+    asking = ask(fleet, CAR, "--wait-s", "120", *there)
     waiting(lambda: "asking again" in (fleet.folder / "asking.txt").read_text(), what="the first question to be lost")
     fleet.start_agent(CAR, capture_store=STORE)
     code, done = told(asking)
-    assert code == 18
+    assert code == 18, done
     assert "keeps its pictures to itself" in done["problem"]
     assert len(list((fleet.folder / "pictures").iterdir())) == 4
+    rows = sqlite3.connect(fleet.dir / "telemetry.db").execute("SELECT * FROM events").fetchall()
+    assert any("4 of 5 were named" in str(row) for row in rows), "who looked is on record"

@@ -24,6 +24,7 @@ from edge.errors import (
     BadArgumentError,
     BadBundleError,
     BadMessageError,
+    BrokerError,
     FileMissingError,
     FleetError,
     TrustError,
@@ -316,6 +317,8 @@ def test_an_upload_is_refused_when_it_is_not_what_it_says(
 
 # --- hostile input -----------------------------------------------------------------------------
 
+PICTURE = f"{1:020d}-1.png"
+
 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
@@ -329,6 +332,17 @@ def test_an_upload_is_refused_when_it_is_not_what_it_says(
         ("POST", "/api/devices", b'{"device": ".control"}'),
         ("POST", "/api/devices", b'{"device": 1}'),
         ("POST", "/api/devices", b'{"device": "car", "admin": true}'),
+        ("POST", "/api/devices/car/pictures", b'{"newest": 1}'),
+        ("POST", "/api/devices/car/pictures", b'{"newest": 0}'),
+        ("POST", "/api/devices/car/pictures", b'{"newest": 1e9}'),
+        ("POST", "/api/devices/%23/pictures", b'{"newest": 1}'),
+        ("POST", "/api/devices/+/pictures", b'{"newest": 1}'),
+        ("POST", "/api/devices/a%2fb/pictures", b'{"newest": 1}'),
+        ("POST", f"/api/devices/car/pictures/{PICTURE}", b'{"offset": 0, "size_bytes": 1}'),
+        ("POST", f"/api/devices/car/pictures/{PICTURE}", b'{"offset": -1, "size_bytes": 1}'),
+        ("POST", f"/api/devices/car/pictures/{PICTURE}", b'{"offset": 0, "size_bytes": 999999}'),
+        ("POST", "/api/devices/car/pictures/..%2f..%2fx", b'{"offset": 0, "size_bytes": 1}'),
+        ("POST", f"/api/devices/car/pictures/{PICTURE}%0a", b'{"offset": 0, "size_bytes": 1}'),
         ("POST", "/api/targets", b""),
         ("POST", "/api/targets", b"{}"),
         ("POST", "/api/targets", b"[" * 200_000),
@@ -463,6 +477,19 @@ def test_every_route_is_in_the_documentation() -> None:
     page = (Path(__file__).parents[2] / "docs" / "fleet.md").read_text()
     missing = [f"{method} {path}" for method, path, _ in ROUTES if f"{method} {path.replace(':int', '')}" not in page]
     assert missing == []
+
+
+def test_what_control_learns_of_its_broker_reaches_whoever_asked_for_pictures(served: Served) -> None:
+    served.client.enrol("car")
+    with pytest.raises(BrokerError, match="no connection"):
+        served.client.pictures("car", 1)
+    with pytest.raises(BrokerError, match="no connection"):
+        served.client.picture_piece("car", PICTURE, 0, 100)
+    with pytest.raises(FleetError, match="not enrolled"):
+        served.client.pictures("bus", 1)
+    for device, newest in (("car", 0), ("car", 101), ("../car", 1)):
+        with pytest.raises(BadArgumentError):
+            served.client.pictures(device, newest)
 
 
 def test_a_bad_message_is_told_as_one(served: Served) -> None:

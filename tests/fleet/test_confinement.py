@@ -11,7 +11,7 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge.topics import down, up
-from fleet.broker import CONTROL_USER, ingest_user
+from fleet.broker import CHUNKS_USER, CONTROL_USER, ingest_user
 from fleet.confinement import covers
 
 TENANT = "acme"
@@ -156,6 +156,10 @@ def test_a_stranger_with_a_devices_client_id_changes_nothing_for_it(connect: Con
         down(TENANT, "car-1", "desired"),
         down(TENANT, "car-1", "ack"),
         down(TENANT, "car-2", "desired"),
+        up(TENANT, "car-2", "cmd-result"),
+        up(TENANT, "car-2", "picture"),
+        down(TENANT, "car-1", "cmd"),
+        down(TENANT, "car-2", "cmd"),
         f"edge/v1/{TENANT}/d/car-1",
         "elsewhere",
     ],
@@ -194,14 +198,17 @@ def drained(peer: Peer) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize(
     "name", ["#", f"edge/v1/{TENANT}/#", f"edge/v1/{TENANT}/d/+/up/#", down(TENANT, "+", "desired"),
-             down(TENANT, "car-2", "desired"), up(TENANT, "car-2", "presence"), "$SYS/#"],
+             down(TENANT, "car-2", "desired"), up(TENANT, "car-2", "presence"), "$SYS/#",
+             down(TENANT, "car-2", "cmd"), up(TENANT, "+", "picture"), up(TENANT, "car-2", "cmd-result")],
 )  # fmt: skip
 def test_a_device_reads_nothing_but_its_own_down(connect: Connect, name: str) -> None:
     control, ingest, other, spy = connect(CONTROL_USER), connect(ingest_user(1)), connect("car-2"), connect("car-1")
     ingest.subscribe(up(TENANT, "+", "presence"))
     spy.subscribe(name)
-    other.publish(up(TENANT, "car-2", "presence"), b"secret", retain=True)
-    control.publish(down(TENANT, "car-2", "desired"), b"secret", retain=True)
+    for kind in ("presence", "picture", "cmd-result"):
+        other.publish(up(TENANT, "car-2", kind), b"secret", retain=True)
+    for kind in ("desired", "cmd"):
+        control.publish(down(TENANT, "car-2", kind), b"secret", retain=True)
     spy.subscribe(name, down(TENANT, "car-1", "ack"))
     ingest.publish(down(TENANT, "car-1", "ack"), b"done")
     seen: list[bytes] = []
@@ -245,6 +252,21 @@ def test_the_service_itself_cannot_speak_for_a_device(connect: Connect) -> None:
     control.publish(down(TENANT, "car-1", "desired"), b"true")
     assert ingest.inbox.get(timeout=WAIT_S)[1] == b"true"
     assert car.inbox.get(timeout=WAIT_S)[1] == b"true"
+
+
+def test_only_control_asks_a_device_for_its_pictures_and_only_its_own_device_answers(connect: Connect) -> None:
+    control, car, other = connect(CONTROL_USER), connect("car-1"), connect("car-2")
+    control.subscribe(up(TENANT, "car-1", "picture"), up(TENANT, "car-1", "cmd-result"))
+    car.subscribe(down(TENANT, "car-1", "cmd"))
+    for stranger in (connect(ingest_user(1)), connect(CHUNKS_USER), other):
+        stranger.publish(down(TENANT, "car-1", "cmd"), b"forged")
+        stranger.publish(up(TENANT, "car-1", "picture"), b"forged")
+        stranger.publish(up(TENANT, "car-1", "cmd-result"), b"forged")
+    control.publish(down(TENANT, "car-1", "cmd"), b"asked")
+    assert car.inbox.get(timeout=WAIT_S)[1] == b"asked"
+    car.publish(up(TENANT, "car-1", "cmd-result"), b"list")
+    car.publish(up(TENANT, "car-1", "picture"), b"piece")
+    assert [control.inbox.get(timeout=WAIT_S)[1] for _ in range(2)] == [b"list", b"piece"]
 
 
 def test_a_new_credential_works_at_once_and_drops_no_other(broker: object, connect: Connect) -> None:

@@ -32,6 +32,7 @@ def test_init_prints_one_object_and_a_second_one_is_refused(tmp_path: Path) -> N
     [
         (["status", "--dir", "."], 20),
         (["enrol", "car-1", "--dir", "."], 20),
+        (["pictures", "car-1", "--dir", "."], 20),
         (["rollout", "start", "m", "1", "--plan", "missing.yaml"], 20),
         (["publish", "missing.edge", "--keys", "keys", "--fleet", "https://127.0.0.1:1"], 20),
     ],
