@@ -55,7 +55,11 @@ COMMANDS = (
     Command("fleet export", "fleet.cli:export_command", "Copy what a device needs to update onto a USB stick."),
     Command("fleet revoke", "fleet.cli:revoke_command", "Forbid all versions of a model below one."),
     Command("fleet status", "fleet.cli:status_command", "List devices and rollouts."),
-    Command("fleet pictures", "fleet.cli:pictures_command", "Fetch pictures of which a device's model was not sure."),
+    Command(
+        "fleet pictures",
+        "fleet.pictures_cli:pictures_command",
+        "Fetch pictures of which a device's model was not sure.",
+    ),
     Command("fleet rollout start", "fleet.cli:rollout_start_command", "Roll a version out, wave by wave."),
     Command("fleet rollout status", "fleet.cli:rollout_status_command", "Show the waves and gates of a rollout."),
     Command("fleet rollout pause", "fleet.cli:rollout_pause_command", "Hold a rollout where it is."),

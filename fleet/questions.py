@@ -125,7 +125,7 @@ class Questions:
             try:
                 answer = waiting.answers.get(timeout=wait_s)
             except queue.Empty:
-                remedy = "see that it is on, and that it reaches the broker"
+                remedy = "see that it is on, reaches the broker, and runs an agent of this release"
                 raise DeviceAwayError(f"{device} has not answered within {wait_s:g} s", remedy=remedy) from None
         if isinstance(answer, BadMessageError):
             raise _wrong(device, "what cannot be read") from answer

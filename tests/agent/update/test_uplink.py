@@ -16,17 +16,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from edge.chunks import Chunk, pack
+from edge.chunks import CHUNK_BYTES, PARTIAL, Chunk, pack, unpack
 from edge.enrolment import Enrolment, read_enrolment, write_enrolment
 from edge.messages import (
     Ack,
     Batch,
     Body,
     ChunkRequest,
+    Command,
     Desired,
     EventRow,
+    ListPictures,
+    PictureList,
     Presence,
     Reported,
+    SendPicture,
     UpdateStatus,
     WindowRow,
     Wish,
@@ -89,6 +93,8 @@ class Fleet:
         self.reported: list[Reported] = []
         self.statuses: list[UpdateStatus] = []
         self.presences: list[Presence] = []
+        self.lists: list[PictureList] = []
+        self.pieces: list[Chunk] = []
         self.client = MqttClient(url, client_id="fleet", on_message=self._hear, on_connect=self._listen)
         self.client.connect(30)
 
@@ -106,6 +112,10 @@ class Fleet:
                 self.statuses.append(msgspec.json.decode(payload, type=UpdateStatus))
             case "ota/req":
                 self._serve(msgspec.json.decode(payload, type=ChunkRequest))
+            case "cmd-result":
+                self.lists.append(msgspec.json.decode(payload, type=PictureList))
+            case "picture":
+                self.pieces.append(unpack(payload))
             case "presence":
                 self.presences.append(msgspec.json.decode(payload, type=Presence))
 
@@ -130,6 +140,9 @@ class Fleet:
     def wish(self, version: int, order: int) -> None:
         desired = Desired(models={"light": Wish(version=version, order=order)})
         self.client.publish(down("home", "car-1", "desired"), encode(desired), retain=True)
+
+    def ask(self, command: Command) -> None:
+        self.client.publish(down("home", "car-1", "cmd"), encode(command), qos=0)
 
     def bodies(self, kind: type) -> list[Any]:
         found = [msgspec.json.decode(row.body, type=Body) for row in list(self.rows.values())]
@@ -478,6 +491,35 @@ def test_an_unreadable_wish_is_an_event_and_nothing_else(supervisor: Supervisor,
         fleet.client.publish(down("home", "car-1", "desired"), payload)
     until(lambda: len([event for event in fleet.bodies(EventRow) if event.kind == "message"]) == 4)
     assert supervisor.process.poll() is None
+
+
+def test_pictures_are_sent_beside_telemetry_by_whichever_process_is_asked_and_bad_questions_are_events(
+    tmp_path: Path, fleet: Fleet, enrol: str
+) -> None:
+    supervisor = Supervisor(tmp_path, enrol=enrol, window_s=0.3, pictures="sent")
+    name, data = f"{7:020d}-7.png", os.urandom(3 * CHUNK_BYTES)
+    (supervisor.state_dir / "kept").mkdir()
+    (supervisor.state_dir / "kept" / name).write_bytes(data)
+    until(lambda: fleet.presences and fleet.presences[-1].online)
+    for payload in (b'{"type": "list-pictures", "id": 1, "newest": 101}', b'{"type": "reboot", "id": 1}', b"\xff"):
+        fleet.client.publish(down("home", "car-1", "cmd"), payload)
+    outside = b'{"type": "send-picture", "id": 1, "name": "../journal", "offset": 0, "size_bytes": 9}'
+    fleet.client.publish(down("home", "car-1", "cmd"), outside)
+    fleet.ask(ListPictures(id=2, newest=5))
+    until(lambda: fleet.lists)
+    assert [(one.id, one.kept, one.pictures[0].name) for one in fleet.lists] == [
+        (2, 1, name)
+    ]  # nothing else was answered
+    until(lambda: [event.kind for event in fleet.bodies(EventRow)] == ["message"] * 4 + ["pictures"])
+    supervisor.kill()  # what comes next owes nothing to what was said before
+    supervisor.start()
+    until(lambda: len(fleet.presences) > 2 and fleet.presences[-1].online)
+    for number in range(3):
+        fleet.ask(SendPicture(id=number, name=name, offset=number * CHUNK_BYTES, size_bytes=CHUNK_BYTES))
+    until(lambda: len(fleet.pieces) == 3)
+    assert {piece.status for piece in fleet.pieces} == {PARTIAL}
+    assert b"".join(piece.data for piece in fleet.pieces) == data
+    supervisor.kill()
 
 
 def test_without_a_fleet_the_uplink_only_keeps_its_status(tmp_path: Path) -> None:
