@@ -20,8 +20,8 @@ from fleet.answers import Answer
 from fleet.config import write_file
 
 T = TypeVar("T")
-FIRST_BYTES, LEAST_BYTES = 64 << 10, 8 << 10
-"""Of a piece: the first one, and the smallest one, which comes in time on a line of 10 kbit/s."""
+FIRST_BYTES, LEAST_BYTES = 16 << 10, 8 << 10
+"""Of a piece: the first one, which comes in time on a line of 10 kbit/s, and the smallest one."""
 FAST_S, SLOW_S = 1.0, 3.0
 """After a piece that came faster the next one is twice as long, after a slower one half as long."""
 AGAIN_S = 1.0
@@ -67,7 +67,7 @@ class Fetched(Answer, frozen=True, kw_only=True):
     gone: tuple[str, ...]
     """Named by the device, and removed by it before they were fetched."""
     damaged: tuple[str, ...]
-    """What came is not, twice, what the device said that it is, or no picture; nothing was written."""
+    """What came is not what the device said that it is, or no picture; nothing was written."""
 
 
 @dataclass(slots=True)
@@ -134,11 +134,11 @@ def fetch_pictures(
     _refuse(device, listed)
     folder.mkdir(parents=True, exist_ok=True)
     fetch = _Fetch(source, device, folder, patience, progress)
-    for place, picture in enumerate(listed.pictures):
+    for picture in listed.pictures:
         try:
             fetch.take(picture)
         except DeviceAwayError as exc:
-            came = f"{place} of {len(listed.pictures)} pictures are in {folder}"
+            came = f"{len(fetch.arrived)} of {len(listed.pictures)} pictures are in {folder}"
             remedy = "ask again: what is there already is not fetched again"
             raise DeviceAwayError(f"{exc.problem}; {came}", remedy=remedy) from exc
     return Fetched(

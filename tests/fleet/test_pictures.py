@@ -275,6 +275,12 @@ def test_a_device_that_is_not_enrolled_or_offline_or_silent_is_told_apart(
         fetch(control, tmp_path / "file")
 
 
+def test_a_device_that_has_kept_nothing_yet_says_so(control: Control, device: FleetLine, tmp_path: Path) -> None:
+    done = fetch(control, tmp_path / "here")
+    assert (done.kept, done.named, done.pictures) == (0, 0, ())
+    assert describe(done) == "car-1 keeps no picture yet"
+
+
 # --- a device that lies ------------------------------------------------------------------------------
 
 
@@ -316,6 +322,29 @@ def picture(number: int = 0, size_bytes: int = 100) -> KeptPicture:
 
 def named(question: Command, *pictures: KeptPicture, kept: int = 200) -> tuple[str, bytes]:
     return "cmd-result", encode(PictureList(id=question.id, kept=kept, pictures=pictures))
+
+
+@pytest.mark.parametrize(
+    ("refusal", "problem", "remedy"),
+    [
+        (
+            "NOT_KEPT: this device keeps no pictures",
+            "sends no pictures: this device keeps no pictures",
+            "capture_store",
+        ),
+        ("NOT_SENT: it keeps them to itself", "sends no pictures: it keeps them to itself", "send: true"),
+        ("OF_LATER: \x1b[2Jgone", "sends no pictures: ?[2Jgone", "configuration"),
+    ],
+)
+def test_a_refusal_is_told_with_its_reason_and_what_to_do(
+    control: Control, liar: Liar, tmp_path: Path, refusal: str, problem: str, remedy: str
+) -> None:
+    liar.answer = lambda q: ("cmd-result", encode(PictureList(id=q.id, refusal=refusal)))
+    with pytest.raises(FleetError) as caught:
+        fetch(control, tmp_path / "here")
+    assert problem in caught.value.problem
+    assert remedy in caught.value.remedy
+    assert not (tmp_path / "here").exists()
 
 
 HUGE = tuple(picture(number, PICTURE_BYTES) for number in range(5))
