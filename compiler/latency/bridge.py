@@ -12,12 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from compiler.latency.fit import Matrix, combine, features
+from compiler.latency.fit import Matrix
 from compiler.latency.prices import Bridge, Prices
+from compiler.latency.spread import combine
 from compiler.latency.tables import Network, Ratios, Table
-
-LEAST_FITTED = 5
-"""Networks; a run with fewer cannot be fitted, only compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +155,7 @@ def litert_anchors(published: Published) -> list[Anchor]:
             prices = published.prices_of(table.target, run.threads)
             if prices is not None and run.dtype == "float32":
                 for name, ms in run.ms.items():
-                    priced = float(features(published.networks[name].work) @ prices.vector(winograd=False))
+                    priced = prices.listed_ms(published.networks[name].work, winograd=False)
                     anchors.append(Anchor(table.target, prices.dtype, log(ms / priced)))
     return anchors
 

@@ -7,9 +7,9 @@ from math import exp, log
 import numpy as np
 from msgspec.structs import replace
 
-from compiler.latency.features import read_work
-from compiler.latency.fit import calibrated_spread, combine, features
 from compiler.latency.prices import Bridge, Prices, load_coefficients
+from compiler.latency.read import read_work
+from compiler.latency.spread import calibrated_spread, combine
 from edge.calibration import Calibration, Timing
 from edge.errors import BadArgumentError
 from edge.manifest import Latency, Variant
@@ -94,7 +94,7 @@ def estimate_ms(content: bytes, variant: Variant, target: Target) -> Estimate | 
     if bridge is None or work is None:
         return None
     prices = coefficients.prices_for(bridge)
-    listed = float(features(replace(work, dtype=bridge.basis)) @ prices.vector(winograd=bridge.winograd))
+    listed = prices.listed_ms(work, winograd=bridge.winograd)
     if listed * FARTHEST < prices.least_ms:
         return None
     spread = combine(bridge.spread, OLD_SPREAD) if old else bridge.spread

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from compiler.latency.fit import FLOAT_FEATURES, INT8_FEATURES, Matrix
+from compiler.latency.features import measure
+from compiler.latency.work import Work
 from edge.manifest import Record
 
 Price = Annotated[float, msgspec.Meta(ge=0)]
@@ -35,13 +36,12 @@ class Prices(Record, frozen=True, kw_only=True):
     """Of the networks fitted: a prediction below lies outside of what is known."""
     source: str
 
-    def vector(self, *, winograd: bool = True) -> Matrix:
-        """Prices in the order of the features; without Winograd, all neighbours cost what strided ones do."""
-        names = INT8_FEATURES if self.dtype == "int8" else FLOAT_FEATURES
+    def listed_ms(self, work: Work, *, winograd: bool = True) -> float:
+        """What `work` costs by this list; without Winograd, all neighbours cost what strided ones do."""
         prices = dict(self.price)
-        if not winograd and "spatial" in prices:
+        if not winograd:
             prices["winograd"] = max(prices["winograd"], prices["spatial"])
-        return np.array([prices[name] for name in names])
+        return float(measure(work, tuple(prices)) @ np.array(list(prices.values())))
 
 
 class Bridge(Record, frozen=True, kw_only=True):

@@ -31,10 +31,11 @@ class Table(Record, frozen=True, kw_only=True):
     engine: Engine
     board: Text
     target: str
-    """The target that this board is, or that shares its core and clock."""
+    """The target that this board is, or that shares its core and clock; empty if there is none."""
     core: str
-    role: Literal["fit", "check"] = "fit"
-    """To check: another board with the same core, to test scaling by a calibration on; nothing is fitted to it."""
+    role: Literal["fit", "kin", "check"] = "fit"
+    """Kin: of no target, but fitted with the others, to tell how prices relate. To check: another board with the same
+    core as one of ours, to test scaling by a calibration on; nothing is fitted to it."""
     statistic: Literal["least", "mean"]
     source: Text
     run: tuple[Run, ...]

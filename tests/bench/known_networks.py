@@ -33,13 +33,12 @@ class Net:
     def depthwise(self, kernel: int = 3, stride: int = 1) -> "Net":
         return self.conv(self.channels, kernel, stride, groups=self.channels)
 
-    def pool(self, stride: int = 2, *, kernel: int = 0) -> "Net":
-        """With a kernel: no padding, and the last window may hang over, as Caffe does."""
-        before = self.size
+    def pool(self, stride: int = 2, *, kernel: int = 0, window: int = 0) -> "Net":
+        """With a kernel: no padding, and the last window may hang over, as Caffe does. `window`: with padding."""
         self.height, self.width = (
             ceil((size - kernel) / stride) + 1 if kernel else ceil(size / stride) for size in (self.height, self.width)
         )
-        self.tally.other(before + self.size)
+        self.tally.pool(self.size, (kernel or window or stride) ** 2)
         return self
 
     def mean(self) -> "Net":
@@ -157,7 +156,7 @@ def vgg16() -> Work:
 
 def resnet18() -> Work:
     """He and others, 2015, table 1; the first shortcut is projected, too, as in the Caffe models of the time."""
-    net = Net(224, 224).conv(64, 7, 2).pool()
+    net = Net(224, 224).conv(64, 7, 2).pool(window=3)
     for channels, first_stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
         for index, stride in enumerate((first_stride, 1)):
             if index == 0:

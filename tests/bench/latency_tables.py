@@ -23,7 +23,8 @@ PAGE, MODELS, PROGRAM = "benchmark/README.md", "benchmark/models", "benchmark/be
 LEFT_OUT = {"vision_transformer": "a transformer: no board that we have a target for is judged by one such network"}
 TIME = re.compile(r"\s*(\S+)\s+min =\s*([\d.]+)\s+max =\s*[\d.]+\s+avg =\s*[\d.]+")
 SIZE = re.compile(r'benchmark\("([^"]+)", ncnn::Mat\((\d+), (\d+), (\d+)\)')
-COMMAND = re.compile(r"benchncnn \d+ (\d+) (\d) (-?\d+)")
+HEADER = re.compile(r"loop_count = \d+\s+num_threads = (\d+)\s+powersave = (\d)\s+gpu_device = (-?\d+)")
+"""What benchncnn prints before its times. Of `powersave`: 0 all cores, 1 the little ones, 2 the big ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,18 @@ class Board:
     fp16: bool
     role: str = "fit"
     cores_used: int = 0
-    """benchncnn's third argument: 0 all cores, 2 the big ones."""
+    """benchncnn's `powersave`; of kin, any but the little cores."""
 
     @property
     def title(self) -> str:
         """The heading without its parts and clocks."""
-        return self.heading.split(" Broadcom")[0].split(" (")[0]
+        return self.heading.split(" Broadcom")[0].split(" (")[0].split("(NV")[0]
+
+    def takes(self, threads: int, powersave: int, gpu: int) -> bool:
+        """Whether a run of the section counts."""
+        if self.role == "kin":
+            return gpu == -1 and powersave != 1 and threads in {1, 4}
+        return gpu == -1 and powersave == self.cores_used and (self.role == "fit" or threads == 1)
 
 
 BOARDS = (
@@ -54,6 +61,30 @@ BOARDS = (
     Board("check-rk3399", "Rockchip RK3399 (Cortex-A72", "raspberrypi4", "cortex-a72", False, "check", 2),
     Board("check-jetson-agx-orin", "NVIDIA Jetson AGX Orin", "jetson-orin", "cortex-a78ae", True, "check"),
     Board("check-arduino-uno-q", "Arduino UNO Q", "raspberrypi3", "cortex-a53", False, "check"),
+    *(
+        Board(f"kin-{name}", heading, "", core, fp16, "kin")
+        for name, heading, core, fp16 in (
+            ("snapdragon821", "Qualcomm MSM8996 Pro Snapdragon 821", "kryo", False),
+            ("snapdragon810", "Qualcomm MSM8994 Snapdragon 810", "cortex-a57", False),
+            ("khadas-vim3", "Khadas VIM3, Amlogic A311D", "cortex-a73", False),
+            ("jetson-nano", "NVIDIA Jetson Nano", "cortex-a57", False),
+            ("jetson-tx2", "NVIDIA Jetson TX2 NX", "denver2", False),
+            ("raspberrypi-zero2", "Raspberry Pi Zero 2 W", "cortex-a53", False),
+            ("orangepi-zero2", "OrangePi Zero 2, Allwinner H616", "cortex-a53", False),
+            ("rdk-x3", "RDK X3 Module", "cortex-a53", False),
+            ("snapdragon855", "Qualcomm SM8150-AC Snapdragon 855+", "cortex-a76", True),
+            ("snapdragon765", "Qualcomm SDM765G Snapdragon 765G", "cortex-a76", True),
+            ("snapdragon8gen2", "Qualcomm SM8550-AB Snapdragon 8 Gen 2", "cortex-x3", True),
+            ("dimensity9300", "MediaTek Dimensity 9300", "cortex-x4", True),
+            ("orion-o6", "Radxa Orion O6", "cortex-a720", True),
+            ("station-m3", "Station-M3/ROC-RK3588S-PC, Rockchip RK3588S", "cortex-a76", True),
+            ("rock5b", "Rockchip RK3588 (Quad Core A76", "cortex-a76", True),
+            ("orangepi5", "OrangePi5, Rockchip RK3588s", "cortex-a76", True),
+            ("station-m2", "Station-M2/ROC-RK3566-PC, Rockchip RK3566", "cortex-a55", True),
+            ("orangepi-cm4", "OrangePicm4, Rockchip Rk3566", "cortex-a55", True),
+            ("radxa-zero3", "Radxa Zero 3W, Cortex-A55", "cortex-a55", True),
+        )
+    ),
     Board("check-eaidk310", "EAIDK 310, Rockchip RK3228H", "raspberrypi3", "cortex-a53", False, "check"),
 )
 
@@ -109,9 +140,9 @@ def read_runs(page: str, board: Board) -> Iterator[tuple[int, str, dict[str, flo
     """(threads, dtype, network to ms) of one board on its CPU; the first run of a kind counts."""
     section = page.split(f"### {board.heading}", 1)[1].split("\n### ", 1)[0]
     seen: set[int] = set()
-    for command, body in zip(COMMAND.finditer(section), COMMAND.split(section)[4::4], strict=True):
-        threads, cores_used, gpu = (int(word) for word in command.groups())
-        if gpu != -1 or (board.role == "check" and threads != 1) or cores_used != board.cores_used or threads in seen:
+    for header, body in zip(HEADER.finditer(section), HEADER.split(section)[4::4], strict=True):
+        threads, powersave, gpu = (int(word) for word in header.groups())
+        if threads in seen or not board.takes(threads, powersave, gpu):
             continue
         seen.add(threads)
         times = {name: float(least) for name, least in TIME.findall(body) if name not in LEFT_OUT}

@@ -8,9 +8,9 @@ from latency_variants import make_tflite, variant
 from msgspec.structs import replace
 
 from compiler.latency import predict
-from compiler.latency.features import read_work
-from compiler.latency.fit import half_width
 from compiler.latency.predict import estimate_ms
+from compiler.latency.read import read_work
+from compiler.latency.spread import half_width
 from edge.calibration import Calibration, Timing
 from edge.errors import BadArgumentError
 from edge.manifest import Latency
