@@ -53,10 +53,9 @@ class Family:
         return check(self.rows, self.logs, self.prior)
 
     def prices(self) -> Iterator[Prices]:
-        """Price lists of the members that are targets of ours."""
+        """Price lists of all members; those without a target are only to compare with."""
         for index, spread in enumerate(spreads_of(self.errors)):
-            if self.members[index][0].role == "fit":
-                yield self._prices(index, float(spread))
+            yield self._prices(index, float(spread))
 
     def _prices(self, index: int, spread: float) -> Prices:
         (table, run), checked = self.members[index], self.checks[index]

@@ -11,13 +11,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 from latency_families import Family, families, family, fitted_names
-from latency_page import Kin, Report, Scaled, Smaller, write_page
+from latency_page import Bridged, Kin, Report, Scaled, Smaller, write_page
 
-from compiler.latency.bridge import Published, bridges
+from compiler.latency.anchors import litert_anchors
+from compiler.latency.bridge import Published, bridges, settle
 from compiler.latency.fit import Matrix
 from compiler.latency.predict import BEYOND
 from compiler.latency.prices import Coefficients, Prices
-from compiler.latency.spread import COVERAGE, calibrated_spread, half_width, spread_of
+from compiler.latency.spread import COVERAGE, calibrated_spread, combine, half_width, spread_of
 from compiler.latency.tables import Run, Table, load_networks, load_ratios, load_tables
 from edge.target import load_target
 
@@ -33,6 +34,7 @@ def main(folder: Path) -> None:
         aim_covered=COVERAGE,
         aim_half_width=0.25,
         kin=[kin_check(one) for one in kinds],
+        bridged=bridged_checks(all_published(kinds)),
         scaled=scaled_checks(coefficients),
         smaller=list(smaller_checks(kinds)),
         coefficients=coefficients,
@@ -42,12 +44,44 @@ def main(folder: Path) -> None:
 
 def fit_all(kinds: list[Family]) -> Coefficients:
     """Prices of every run on a target of ours, and the bridges to our runtimes."""
-    prices = [one for kind in kinds for one in kind.prices()]
-    prices.sort(key=lambda one: (one.board, -one.threads, one.dtype))
-    tables = [table for table in load_tables() if table.role == "fit"]
-    published = Published(tables, load_ratios(), load_networks().network, prices)
+    published = all_published(kinds)
     crossings = [bridge for bridge in bridges(published) if bridge.runtime in load_target(bridge.target).runtimes]
-    return Coefficients(prices=tuple(prices), bridge=tuple(crossings))
+    ours = [one for kind in kinds for one in kind.prices() if one.target]
+    ours.sort(key=lambda one: (one.board, -one.threads, one.dtype))
+    return Coefficients(prices=tuple(ours), bridge=tuple(crossings))
+
+
+def all_published(kinds: list[Family]) -> Published:
+    """What bridges are made of."""
+    single = sorted((one for kind in kinds for one in kind.prices() if one.threads == 1), key=lambda one: one.board)
+    return Published(load_tables(), load_ratios(), load_networks().network, single)
+
+
+def bridged_checks(published: Published) -> list[Bridged]:
+    """Predict every figure of LiteRT with one thread by the others: its network is left out on every board."""
+    anchors = litert_anchors(published.tables, published.networks, published.prices)
+    rows: dict[tuple[str, bool], list[tuple[float, float]]] = {}
+    for anchor in anchors:
+        others = [other for other in anchors if other.network != anchor.network]
+        listed = published.prices_on(anchor.board, int8=anchor.int8)
+        assert listed is not None
+        factor, spread, _ = settle(others, listed, halves=anchor.halves)
+        error = anchor.ratio - np.log(factor)
+        rows.setdefault((anchor.board, anchor.int8), []).append((error, combine(listed.spread, spread)))
+    return [bridged_check(board, np.array(row), int8=int8) for (board, int8), row in rows.items()]
+
+
+def bridged_check(board: str, row: Matrix, *, int8: bool) -> Bridged:
+    """One board and dtype; `row`: [figures, 2], errors and spreads in log."""
+    errors, spreads = np.abs(row[:, 0]), row[:, 1]
+    return Bridged(
+        board=board,
+        dtype="int8" if int8 else "float32",
+        figures=len(row),
+        median_error=round(float(np.median(np.expm1(errors))), 4),
+        covered=round(float((errors <= spreads).mean()), 4),
+        half_width=round(float(np.sinh(spreads).mean()), 4),
+    )
 
 
 def kin_check(kind: Family) -> Kin:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from known_detectors import DETECTORS
 from known_networks import OURS
 from ncnn_graph import read_graph
 
@@ -37,6 +38,8 @@ class Board:
     core: str
     fp16: bool
     role: str = "fit"
+    int8: bool = True
+    """Whether its 8-bit times count."""
     cores_used: int = 0
     """benchncnn's `powersave`; of kin, any but the little cores."""
 
@@ -52,21 +55,24 @@ class Board:
         return gpu == -1 and powersave == self.cores_used and (self.role == "fit" or threads == 1)
 
 
+OLD_KERNELS = {"snapdragon835"}
+"""Timed before ncnn had 8-bit kernels for depthwise layers: a MobileNet takes longer there than in float."""
 BOARDS = (
     Board("ncnn-raspberrypi3", "Raspberry Pi 3 Model B+", "raspberrypi3", "cortex-a53", fp16=False),
     Board("ncnn-raspberrypi4", "Raspberry Pi 4 Model B", "raspberrypi4", "cortex-a72", fp16=False),
     Board("ncnn-raspberrypi5", "Raspberry Pi 5 Broadcom BCM2712, Cortex-A76", "raspberrypi5", "cortex-a76", fp16=True),
     Board("ncnn-rk3588", "Rockchip RK3588 (Cortex-A76 2.4GHz x 4", "rk3588", "cortex-a76", fp16=True, cores_used=2),
     Board("ncnn-jetson-orin", "NVIDIA Jetson Orin Nano", "jetson-orin", "cortex-a78ae", fp16=True),
-    Board("check-rk3399", "Rockchip RK3399 (Cortex-A72", "raspberrypi4", "cortex-a72", False, "check", 2),
+    Board("check-rk3399", "Rockchip RK3399 (Cortex-A72", "raspberrypi4", "cortex-a72", False, "check", cores_used=2),
     Board("check-jetson-agx-orin", "NVIDIA Jetson AGX Orin", "jetson-orin", "cortex-a78ae", True, "check"),
     Board("check-arduino-uno-q", "Arduino UNO Q", "raspberrypi3", "cortex-a53", False, "check"),
     *(
-        Board(f"kin-{name}", heading, "", core, fp16, "kin")
+        Board(f"kin-{name}", heading, "", core, fp16, "kin", int8=name not in OLD_KERNELS)
         for name, heading, core, fp16 in (
             ("snapdragon821", "Qualcomm MSM8996 Pro Snapdragon 821", "kryo", False),
             ("snapdragon810", "Qualcomm MSM8994 Snapdragon 810", "cortex-a57", False),
             ("khadas-vim3", "Khadas VIM3, Amlogic A311D", "cortex-a73", False),
+            ("snapdragon835", "Qualcomm MSM8998 Snapdragon 835", "kryo280", False),
             ("jetson-nano", "NVIDIA Jetson Nano", "cortex-a57", False),
             ("jetson-tx2", "NVIDIA Jetson TX2 NX", "denver2", False),
             ("raspberrypi-zero2", "Raspberry Pi Zero 2 W", "cortex-a53", False),
@@ -114,7 +120,7 @@ def write_networks(repository: Path) -> None:
     names = git(repository, "ls-tree", "--name-only", "HEAD", f"{MODELS}/").split()
     files = {Path(name).stem: name for name in names if name.endswith(".param") and "int8" not in name}
     commit = git(repository, "log", "-1", "--format=%h of %cs", "--", MODELS)
-    ours = ", ".join(OURS)
+    ours = ", ".join(OURS | DETECTORS)
     head = f'source = "counted from Tencent/ncnn, {MODELS}, commit {commit}; {ours}: from the papers\' tables"\n'
     parts = [head]
     sizes = {
@@ -125,7 +131,10 @@ def write_networks(repository: Path) -> None:
         if name not in LEFT_OUT:
             work, postprocessing = read_graph(git(repository, "show", f"HEAD:{file}"), sizes[name])
             parts.append(write_network(name, work, sizes[name], postprocessing=postprocessing))
-    parts += [write_network(name, build(), (224, 224, 3), postprocessing=False) for name, build in OURS.items()]
+    parts += [
+        write_network(name, build(), (pixels, pixels, 3), postprocessing=name in DETECTORS)
+        for name, (pixels, build) in (OURS | DETECTORS).items()
+    ]
     (PACKAGE / "networks.toml").write_text("\n".join(parts), encoding="utf-8")
 
 
@@ -147,6 +156,8 @@ def read_runs(page: str, board: Board) -> Iterator[tuple[int, str, dict[str, flo
         seen.add(threads)
         times = {name: float(least) for name, least in TIME.findall(body) if name not in LEFT_OUT}
         yield threads, "float16" if board.fp16 else "float32", {n: t for n, t in times.items() if "int8" not in n}
+        if not board.int8:
+            continue
         yield threads, "int8", {n.removesuffix("_int8"): t for n, t in times.items() if "int8" in n}
 
 

@@ -114,16 +114,15 @@ def test_nobody_can_say_for_a_network_that_is_mostly_the_overhead_of_a_call(smal
     assert predict(small_tflite, variant(), PI4) is None
 
 
-def test_int8_is_faster_with_litert_and_by_analogy_not_by_much_with_onnxruntime(
-    medium_tflite: bytes, large: bytes
-) -> None:
+def test_int8_is_faster_but_not_by_much_on_a_core_without_dot_products(medium_tflite: bytes, large: bytes) -> None:
     gains = {}
     for runtime, content in (("litert", medium_tflite), ("onnxruntime", large)):
         float_, int8 = (predict(content, variant(runtime, dtype), PI4) for dtype in ("float32", "int8"))
         assert float_ is not None
         assert int8 is not None
         gains[runtime] = float_.ms / int8.ms
-    assert gains["litert"] > 2 > gains["onnxruntime"] > 1
+    assert 3 > gains["litert"] > 1
+    assert 2 > gains["onnxruntime"] > 1
 
 
 def test_exactly_the_file_that_a_board_timed_is_measured(large: bytes) -> None:
@@ -141,18 +140,29 @@ def test_a_measurement_speaks_even_where_nothing_is_published(large: bytes) -> N
     assert latency.kind == "measured"
 
 
-def test_another_file_is_scaled_to_the_board_and_its_interval_shrinks(large: bytes) -> None:
-    other = large_onnx(48)
+def timed(contents: list[bytes], factor: float) -> Calibration:
+    """A board that takes `factor` times what is predicted."""
+    timings = []
+    for content in contents:
+        priced = estimate_ms(content, variant("onnxruntime"), PI4)
+        assert priced is not None
+        timings += calibration(content, factor * priced.ms).timings
+    return replace(calibration(contents[0], 1.0), timings=tuple(timings))
+
+
+def test_another_file_is_scaled_to_the_board_and_many_measurements_shrink_its_interval(large: bytes) -> None:
+    other, contents = large_onnx(48), [large, *map(large_onnx, (16, 24, 32, 40, 56, 72, 80))]
     plain = predict(other, variant("onnxruntime"), PI4)
-    priced = estimate_ms(large, variant("onnxruntime"), PI4)
+    few, many = (
+        predict(other, variant("onnxruntime"), PI4, calibration=timed(contents[:count], 1.3)) for count in (1, 8)
+    )
     assert plain is not None
-    assert priced is not None
-    latency = predict(other, variant("onnxruntime"), PI4, calibration=calibration(large, 1.3 * priced.ms))
-    assert latency is not None
-    assert latency.kind == "predicted"
-    assert latency.ms == pytest.approx(1.3 * plain.ms, rel=1e-3)
-    assert wide(latency) < wide(plain)
-    assert "scaled by 1.30" in latency.source
+    assert few is not None
+    assert many is not None
+    assert few.kind == "predicted"
+    assert few.ms == pytest.approx(1.3 * plain.ms, rel=1e-3)
+    assert wide(many) < min(wide(plain), wide(few))
+    assert "scaled by 1.30" in few.source
 
 
 def test_a_calibration_of_another_core_is_refused(large: bytes) -> None:

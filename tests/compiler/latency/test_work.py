@@ -104,6 +104,12 @@ def test_the_papers_own_totals_come_out(name: str, millions: int) -> None:
     assert getattr(known(), name)().macs / 1e6 == pytest.approx(millions, rel=0.025)
 
 
+def test_a_detector_comes_out_near_the_papers_total() -> None:
+    network = load_networks().network["ssdlite_mobilenet_v2"]
+    assert network.postprocessing
+    assert network.work.macs * (320 / 300) ** 2 / 1e6 == pytest.approx(800, rel=0.08)
+
+
 @pytest.mark.parametrize(
     ("ours", "published"),
     [("mobilenet_v1", "mobilenet"), ("vgg16", "vgg16"), ("resnet18", "resnet18"), ("squeezenet", "squeezenet")],
