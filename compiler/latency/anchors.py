@@ -38,7 +38,7 @@ def litert_anchors(
     tables: Iterable[Table], networks: dict[str, Network], prices: Sequence[Prices]
 ) -> tuple[Anchor, ...]:
     """XNNPACK's figures with one thread, each against the list of its board and dtype."""
-    lists = {(one.board, one.dtype == "int8"): one for one in prices if one.threads == 1}
+    lists = {(one.board, one.dtype == "int8"): one for one in prices if one.dtype != "float16"}
     halves = {one.board for one in prices if one.dtype == "float16"}
     return tuple(
         Anchor(

@@ -33,17 +33,16 @@ class Published:
     networks: dict[str, Network]
     prices: Sequence[Prices]
 
-    def prices_on(self, board: str, *, int8: bool) -> Prices | None:
-        """Price list of one board, or None."""
-        same = (p for p in self.prices if p.board == board and (p.dtype == "int8") == int8)
-        return next(same, None)
+    def prices_on(self, board: str, dtype: Dtype) -> Prices:
+        """Price list of one board; every board that is fitted has one in float32, of its own or borrowed."""
+        return next(prices for prices in self.prices if (prices.board, prices.dtype) == (board, dtype))
 
 
 def bridges(published: Published) -> list[Bridge]:
     """One bridge for each target with a price list, runtime and dtype."""
     built = []
     for prices in published.prices:
-        if prices.target and prices.dtype != "int8":
+        if prices.target and prices.dtype != "int8" and not prices.borrowed:
             built += [litert(published, prices, "float32"), litert(published, prices, "int8")]
             built += [onnxruntime_float(published, prices), onnxruntime_int8(published, prices)]
     return built
@@ -51,7 +50,7 @@ def bridges(published: Published) -> list[Bridge]:
 
 def litert(published: Published, prices: Prices, dtype: Dtype) -> Bridge:
     """LiteRT's figures with one thread against ncnn's list in that dtype. `prices`: the float list of the board."""
-    listed = published.prices_on(prices.board, int8=dtype == "int8") or prices
+    listed = published.prices_on(prices.board, dtype)
     anchors = litert_anchors(published.tables, published.networks, published.prices)
     factor, spread, words = settle(anchors, listed, halves=prices.dtype == "float16")
     return Bridge(
@@ -88,7 +87,7 @@ def onnxruntime_float(published: Published, prices: Prices) -> Bridge:
         runtime="onnxruntime",
         dtype="float32",
         target=prices.target,
-        basis=prices.dtype,
+        basis="float32",
         winograd=True,
         factor=round(exp(float(np.median(ratios))), 4) if ratios else 1.0,
         spread=round(combine(apart, THREADS_ALLOWANCE) if ratios else apart, 4),
@@ -97,22 +96,22 @@ def onnxruntime_float(published: Published, prices: Prices) -> Bridge:
 
 
 def onnxruntime_int8(published: Published, prices: Prices) -> Bridge:
-    """Nothing is published: between ncnn's own gain from int8 and LiteRT's on such cores, and unsure which is nearer.
+    """Nothing is published: between ncnn in int8 and LiteRT in int8 on such cores, and unsure which is nearer.
 
     Not ncnn's int8 price list: onnxruntime's other operators cost in int8 what they cost in float.
     """
     ours = float(np.median([log(int8 / float_) for float_, int8 in ncnn_pairs(published, prices)]))
-    theirs = float(np.median(litert_gains(published, halves=prices.dtype == "float16")))
-    gains = f"gains {exp(-ours):.2f} and {exp(-theirs):.2f} on such cores"
+    gain = float(np.median(litert_gains(published, halves=prices.dtype == "float16")))
+    theirs = log(litert(published, prices, "float32").factor) + gain
     return Bridge(
         runtime="onnxruntime",
         dtype="int8",
         target=prices.target,
-        basis=prices.dtype,
+        basis="float32",
         winograd=True,
         factor=round(exp((ours + theirs) / 2), 4),
-        spread=round(combine(abs(ours - theirs) / 2, alike(published)), 4),
-        source=f"by analogy with ncnn and LiteRT, whose int8 {gains}; no figure of onnxruntime in int8",
+        spread=round(combine(abs(ours - theirs) / 2, onnxruntime_float(published, prices).spread), 4),
+        source=f"by analogy with ncnn's int8 (x {exp(ours):.2f}) and LiteRT's (x {exp(theirs):.2f}), none of its own",
     )
 
 

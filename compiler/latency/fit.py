@@ -37,11 +37,15 @@ def fit_together(rows: Matrix, logs: Matrix, prior: Matrix) -> Matrix:
         prior: [features], log prices that are expected; only how they relate matters.
 
     """
+    return fit_boards(rows, logs, fit_family(rows, logs, prior), BOARD_APART)
+
+
+def fit_family(rows: Matrix, logs: Matrix, prior: Matrix) -> Matrix:
+    """Return [features], what the boards of one family have in common; arguments as above."""
     told = ~np.isnan(logs).all(axis=0)
-    rows, logs = rows[told], logs[:, told]
-    apart = FEW_APART if len(rows) < FEW else FAMILY_APART
-    family = fit_boards(rows, mean_board(logs)[None, :], prior, apart)
-    return fit_boards(rows, logs, family[0], BOARD_APART)
+    apart = FEW_APART if told.sum() < FEW else FAMILY_APART
+    shared: Matrix = fit_boards(rows[told], mean_board(logs[:, told])[None, :], prior, apart)[0]
+    return shared
 
 
 def mean_board(logs: Matrix) -> Matrix:
@@ -92,6 +96,20 @@ def left_out(rows: Matrix, logs: Matrix, prior: Matrix) -> Matrix:
         kept = np.arange(len(rows)) != index
         prices = fit_together(rows[kept], logs[:, kept], prior)
         errors[:, index] = logs[:, index] - np.log(np.exp(prices) @ rows[index])
+    return errors
+
+
+def borrowed_errors(rows: Matrix, logs: Matrix, prior: Matrix) -> Matrix:
+    """Return log(time / prediction) [boards, networks] where a board's prices are its family's, which has not seen it.
+
+    Only its speed is its own, by its other networks; the network is left out on every board, as in `left_out`.
+    """
+    errors = np.full(logs.shape, np.nan)
+    for board, network in np.ndindex(*logs.shape):
+        kept = np.arange(len(rows)) != network
+        others = np.delete(logs, board, axis=0)[:, kept]
+        apart = logs[board] - np.log(rows @ np.exp(fit_family(rows[kept], others, prior)))
+        errors[board, network] = apart[network] - np.nanmedian(apart[kept])
     return errors
 
 

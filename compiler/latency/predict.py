@@ -106,7 +106,8 @@ def estimate_ms(content: bytes, variant: Variant, target: Target) -> Estimate | 
 
 def words(prices: Prices, bridge: Bridge, *, old: bool) -> str:
     """Say what a prediction rests on."""
-    table = f"{prices.networks} networks of ncnn's table for {prices.board}"
+    lent = f", with what single precision costs on {prices.lenders} other boards" if prices.lenders else ""
+    table = f"{prices.networks} networks of ncnn's table for {prices.board}{lent}"
     board = f"{table} (error of those left out {prices.median_error:.0%})"
     like = ", as if it were LiteRT" if old else ""
     return f"{board}; x {bridge.factor:.2f}, {bridge.source}{like}"

@@ -35,6 +35,14 @@ class Prices(Record, frozen=True, kw_only=True):
     least_ms: Positive
     """Of the networks fitted: a prediction below lies outside of what is known."""
     source: str
+    lenders: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Boards that lend how prices relate in single precision, where ncnn computes in half: only the speed is this
+    board's. Its check is one for all: each lender priced by the others."""
+
+    @property
+    def borrowed(self) -> bool:
+        """Whether other boards lend."""
+        return self.lenders > 0
 
     def listed_ms(self, work: Work, *, winograd: bool = True) -> float:
         """What `work` costs by this list; without Winograd, all neighbours cost what strided ones do."""

@@ -88,8 +88,19 @@ def check(rows: Matrix, logs: Matrix, prior: Matrix) -> list[Check]:
     return [checked(*board) for board in zip(errors, spreads, strict=True)]
 
 
+def check_borrowed(errors: Matrix) -> Check:
+    """All boards of a family as if each had borrowed: [boards, networks] errors in log, as of `borrowed_errors`."""
+    spreads = np.array([pooled(np.delete(errors, network, axis=1)) for network in range(errors.shape[1])])
+    return checked(errors.ravel(), np.broadcast_to(spreads, errors.shape).ravel())
+
+
+def pooled(errors: Matrix) -> float:
+    """One spread for all boards and networks."""
+    return spread_of(errors[~np.isnan(errors)])
+
+
 def checked(errors: Matrix, spreads: Matrix) -> Check:
-    """One board: [networks] errors in log, and the spreads that were printed."""
+    """Errors in log, NaN where nothing is published, and the spreads that were printed."""
     known = ~np.isnan(errors)
     errors, spreads = errors[known], spreads[known]
     return Check(

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from msgspec.structs import replace
 
 from compiler.latency.features import Dtype, feature_names
-from compiler.latency.fit import Matrix, fit_together, left_out, log_prior, matrix
+from compiler.latency.fit import Matrix, borrowed_errors, fit_family, fit_together, left_out, log_prior, matrix
 from compiler.latency.prices import Prices
-from compiler.latency.spread import Check, check, spreads_of
-from compiler.latency.tables import Network, Run, Table
+from compiler.latency.spread import Check, check, check_borrowed, pooled, spreads_of
+from compiler.latency.tables import Network, Run, Table, load_networks
 
 Member = tuple[Table, Run]
 LEAST_FITTED = 5
@@ -76,6 +77,25 @@ class Family:
             least_ms=round(float(np.exp(self.logs[index][known].min())), 4),
             source=table.source,
         )
+
+
+def borrowed(lenders: Family, list_: Prices) -> Prices:
+    """Single-precision prices of `lenders`, at the speed of `list_`, of a board that computes in half precision."""
+    errors = borrowed_errors(lenders.rows, lenders.logs, lenders.prior)
+    shared, checked = np.exp(fit_family(lenders.rows, lenders.logs, lenders.prior)), check_borrowed(errors)
+    networks = load_networks().network
+    listed = np.array([list_.listed_ms(networks[name].work) for name in lenders.networks])
+    speed = float(np.median(listed / (lenders.rows @ shared)))
+    return replace(
+        list_,
+        dtype="float32",
+        price={name: float(f"{price * speed:.4g}") for name, price in zip(lenders.features, shared, strict=True)},
+        spread=round(pooled(errors), 4),
+        median_error=round(checked.median_error, 4),
+        covered=round(checked.covered, 4),
+        half_width=round(checked.half_width, 4),
+        lenders=len(lenders.members),
+    )
 
 
 def families(tables: Sequence[Table], networks: dict[str, Network]) -> list[Family]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from latency_families import Family, families, family, fitted_names
+from latency_families import Family, borrowed, families, family, fitted_names
 from latency_page import Bridged, Kin, Report, Scaled, Smaller, write_page
 
 from compiler.latency.anchors import litert_anchors
@@ -46,7 +46,8 @@ def fit_all(kinds: list[Family]) -> Coefficients:
     """Prices of every run on a target of ours, and the bridges to our runtimes."""
     published = all_published(kinds)
     crossings = [bridge for bridge in bridges(published) if bridge.runtime in load_target(bridge.target).runtimes]
-    ours = [one for kind in kinds for one in kind.prices() if one.target]
+    several = [one for kind in kinds for one in kind.prices() if one.threads > 1]
+    ours = [one for one in (*several, *published.prices) if one.target]
     ours.sort(key=lambda one: (one.board, -one.threads, one.dtype))
     return Coefficients(prices=tuple(ours), bridge=tuple(crossings))
 
@@ -54,6 +55,8 @@ def fit_all(kinds: list[Family]) -> Coefficients:
 def all_published(kinds: list[Family]) -> Published:
     """What bridges are made of."""
     single = sorted((one for kind in kinds for one in kind.prices() if one.threads == 1), key=lambda one: one.board)
+    lenders = next(kind for kind in kinds if kind.members[0][1].dtype == "float32" and kind.members[0][1].threads == 1)
+    single += [borrowed(lenders, one) for one in single if one.target and one.dtype == "float16"]
     return Published(load_tables(), load_ratios(), load_networks().network, single)
 
 
@@ -63,8 +66,7 @@ def bridged_checks(published: Published) -> list[Bridged]:
     rows: dict[tuple[str, bool], list[tuple[float, float]]] = {}
     for anchor in anchors:
         others = [other for other in anchors if other.network != anchor.network]
-        listed = published.prices_on(anchor.board, int8=anchor.int8)
-        assert listed is not None
+        listed = published.prices_on(anchor.board, "int8" if anchor.int8 else "float32")
         factor, spread, _ = settle(others, listed, halves=anchor.halves)
         error = anchor.ratio - np.log(factor)
         rows.setdefault((anchor.board, anchor.int8), []).append((error, combine(listed.spread, spread)))

@@ -37,6 +37,10 @@ BRIDGES = """
 ## To the runtimes that we ship
 
 The tables above are ncnn's. A prediction for LiteRT or onnxruntime multiplies by a factor, with a spread of its own.
+*Borrowed*: ncnn computes in half precision there; how prices relate in single precision is that of the boards which do,
+scaled to the speed of its own list. Those boards, each priced by the others so: {covered:.0%} of the networks in the
+interval, half-width {half_width:.0%}.
+
 All for one thread, which is what the agent runs with. LiteRT's intervals are checked below; **no interval of
 onnxruntime is**: too little is published for that.
 
@@ -141,9 +145,16 @@ def write_page(report: Report, folder: Path) -> None:
     text = msgspec.json.format(msgspec.json.encode(report), indent=1)
     (folder / "latency.json").write_bytes(text + b"\n")
     coefficients = report.coefficients
-    parts = [HEAD.format(aim=COVERAGE), *(price_row(prices, report) for prices in coefficients.prices)]
+    parts = [
+        HEAD.format(aim=COVERAGE),
+        *(price_row(prices, report) for prices in coefficients.prices if not prices.borrowed),
+    ]
     parts += [KIN.rstrip(), *map(kin_row, report.kin)]
-    parts += [BRIDGES.rstrip(), *(bridge_row(bridge, coefficients) for bridge in coefficients.bridge)]
+    lent = next(prices for prices in coefficients.prices if prices.borrowed)
+    parts += [
+        BRIDGES.format(covered=lent.covered, half_width=lent.half_width).rstrip(),
+        *(bridge_row(bridge, coefficients) for bridge in coefficients.bridge),
+    ]
     parts += [BRIDGED.rstrip(), *map(bridged_row, report.bridged)]
     parts += [SCALED.rstrip(), *map(scaled_row, report.scaled), SMALLER.rstrip(), *map(smaller_row, report.smaller)]
     page = "\n".join(part.rstrip("\n") for part in parts) + "\n"
@@ -199,7 +210,7 @@ def bridge_row(bridge: Bridge, coefficients: Coefficients) -> str:
         bridge.target,
         bridge.runtime,
         bridge.dtype,
-        bridge.basis,
+        f"borrowed {bridge.basis}" if coefficients.prices_for(bridge).borrowed else bridge.basis,
         f"{bridge.factor:.2f}",
         f"{whole:.0%}",
         bridge.source,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compiler.latency.features import FEATURES, FLOAT_FEATURES, INT8_FEATURES, THREADS_FEATURES, feature_names
-from compiler.latency.fit import fit_boards, fit_together, left_out, log_prior, mean_board
+from compiler.latency.fit import borrowed_errors, fit_boards, fit_together, left_out, log_prior, mean_board
 from compiler.latency.prices import load_coefficients
 from compiler.latency.tables import load_networks, load_tables
 from compiler.latency.work import Work
@@ -81,6 +81,15 @@ def test_stored_prices_are_those_that_the_tables_give() -> None:
     assert len(again) == 20
     for prices in again:
         assert prices == stored[prices.target, prices.threads, prices.dtype]
+
+
+def test_a_board_that_borrows_its_prices_has_only_its_speed() -> None:
+    rng = np.random.default_rng(8)
+    rows = networks(rng)
+    logs = np.log(rows @ PRICES) + np.log([[1.0], [2.0], [9.0]])
+    assert np.abs(borrowed_errors(rows, logs, PRIOR)).max() < 0.1
+    logs[2] = np.log(9 * rows @ PRICES[::-1])  # nothing like its kin
+    assert np.abs(borrowed_errors(rows, logs, PRIOR)[2]).max() > 0.5
 
 
 def test_a_network_is_left_out_on_every_board_of_its_family() -> None:
