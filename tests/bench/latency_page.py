@@ -65,7 +65,7 @@ SCALED = """
 
 Four more boards of ncnn's page have a core of the boards above. One or two of their networks play the calibration,
 every choice of them; the others are predicted with the scaled price list. The spread that is added for "another board"
-was chosen so that it just holds on all four: two stay well clear of it, the Jetson AGX Orin and the EAIDK 310 do not.
+was chosen so that it just holds on all four: three stay well clear of it, the Jetson AGX Orin in 8 bits does not.
 
 | Board | Priced by | Arithmetic | Networks measured | Error | Covered | Half-width |
 | --- | --- | --- | --- | --- | --- | --- |
