@@ -18,7 +18,7 @@ NOISE = 0.1
 """Expected error, in log, of one time. Networks are odd on all boards alike, so the mean of boards is not better."""
 FAMILY_APART, FEW_APART = 1.5, 0.5
 """How far, in log, a family's price may be from the round figures that are expected: where many networks tell, and
-where FEW do. Chosen, as is BOARD_APART, by the errors on boards of no target."""
+where FEW do. Chosen, as is BOARD_APART, by the errors of networks left out, on all boards of the tables."""
 FEW = 10
 """Networks; no more are published in int8."""
 BOARD_APART = 0.3

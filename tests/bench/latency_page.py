@@ -18,8 +18,8 @@ For each network, the prices *and* the interval come from the other networks alo
 *Error* is the median of |prediction / time - 1|. *Covered* is the share of networks whose time lies in the interval
 printed for them; the aim is {aim:.0%}. *Half-width* is half of that interval as a share of the prediction; the aim is
 25 % or less. **Where it is wider, it is printed wider**: on those boards the published networks do not tell more.
-Which features the model has was decided on these same tables, so a new network may fare somewhat worse than these
-figures; the intervals of float are made for 85 % to make up for that.
+Which features the model has, and how freely prices may differ, was decided on these same tables, so a new network may
+fare somewhat worse than these figures; the intervals of float are made for 85 % to make up for that.
 
 | Board | Core | Threads | Arithmetic | Networks | Error | Covered | Half-width | Within the aims |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
