@@ -18,8 +18,8 @@ from edge.target import Target
 BEYOND = 2.0
 """Times the spread, for a prediction below the smallest network that was fitted: the fit has not been there."""
 FARTHEST = 20.0
-"""Below a twentieth of the smallest network nothing is predicted: there a call's overhead decides, and no published
-table shows it."""
+"""Below a twentieth of the smallest network in float nothing is predicted: there a call's overhead decides, and no
+published table shows it."""
 OLD_SPREAD = log(1.35)
 """tflite-runtime 2.14 against LiteRT 2.3 on the same float model: an allowance, no figure is published.
 Source: their instructions per inference in 8 bits, emulated Cortex-A72: 73.2 to 54.1 million."""
@@ -93,15 +93,17 @@ def estimate_ms(content: bytes, variant: Variant, target: Target) -> Estimate | 
     work = None if bridge is None else read_work(content, variant)
     if bridge is None or work is None:
         return None
-    prices = coefficients.prices_for(bridge)
-    listed = prices.listed_ms(work, winograd=bridge.winograd)
-    if listed * FARTHEST < prices.least_ms:
+    prices, floats = coefficients.prices_for(bridge), coefficients.float_prices_for(bridge)
+    if floats.listed_ms(work) * FARTHEST < floats.least_ms:
         return None
-    spread = combine(bridge.spread, OLD_SPREAD) if old else bridge.spread
+    listed = prices.listed_ms(work, winograd=bridge.winograd)
     beyond = listed < prices.least_ms
+    # what few networks were fitted in int8, all large, agree on says little of small ones: no more than float does
+    prices_spread = max(prices.spread, floats.spread) if beyond else prices.spread
+    spread = combine(bridge.spread, OLD_SPREAD) if old else bridge.spread
     cpu = " on the CPU alone" if target.providers and variant.runtime == "onnxruntime" else ""
     source = f"1 thread{cpu}; {words(prices, bridge, old=old)}"
-    return Estimate(listed * bridge.factor, prices.spread, spread, source, beyond)
+    return Estimate(listed * bridge.factor, prices_spread, spread, source, beyond)
 
 
 def words(prices: Prices, bridge: Bridge, *, old: bool) -> str:

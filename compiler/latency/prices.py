@@ -79,8 +79,14 @@ class Coefficients(Record, frozen=True, kw_only=True):
 
     def prices_for(self, bridge: Bridge) -> Prices:
         """The price list that `bridge` scales: of its board with one thread."""
-        wanted = (bridge.target, bridge.basis, 1)
-        return next(p for p in self.prices if (p.target, p.dtype, p.threads) == wanted)
+        return self._single(bridge.target, bridge.basis)
+
+    def float_prices_for(self, bridge: Bridge) -> Prices:
+        """The same board's list in float32, its own or borrowed."""
+        return self._single(bridge.target, "float32")
+
+    def _single(self, target: str, dtype: str) -> Prices:
+        return next(p for p in self.prices if (p.target, p.dtype, p.threads) == (target, dtype, 1))
 
 
 @cache

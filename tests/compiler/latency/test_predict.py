@@ -104,6 +104,14 @@ def test_a_network_smaller_than_all_that_were_published_gets_a_wider_interval(la
     assert "smaller than every network" in tiny.source
 
 
+def test_a_small_network_in_int8_is_predicted_but_with_no_more_certainty_than_in_float(medium_tflite: bytes) -> None:
+    float_, int8 = (predict(medium_tflite, variant("litert", dtype), PI4) for dtype in ("float32", "int8"))
+    assert float_ is not None
+    assert int8 is not None
+    assert "smaller than every network" in int8.source
+    assert wide(int8) >= wide(float_)
+
+
 def test_nobody_can_say_for_a_host_without_tables_or_for_kernels_of_years_ago(medium_tflite: bytes) -> None:
     assert predict(medium_tflite, variant(), load_target("x86-64")) is None
     assert predict(medium_tflite, variant("tflite-runtime", "int8"), PI4) is None
