@@ -14,10 +14,14 @@ ON_BOARD = Path("/mnt/test")
 """Where a board sees its folder."""
 
 
-def board_command(root: Path, cpu: str, folder: Path, *command: str) -> list[str]:
-    """Run `command` on a board: this checkout is /opt/edgewright there, and `folder` is /mnt/test."""
-    binds = ["-b", f"{REPO}:/opt/edgewright", "-b", f"{folder}:{ON_BOARD}"]
-    script = ["bash", str(HERE / "run_device.sh"), "-c", cpu, *binds, str(root)]
+def board_command(root: Path, cpu: str, folder: Path, *command: str, plugin: Path | None = None) -> list[str]:
+    """Run `command` on a board: this checkout is /opt/edgewright there, and `folder` is /mnt/test.
+
+    `plugin`: of the emulator; what make_plugin.sh made.
+    """
+    options = ["-b", f"{REPO}:/opt/edgewright", "-b", f"{folder}:{ON_BOARD}"]
+    options += ["-p", str(plugin)] if plugin else []
+    script = ["bash", str(HERE / "run_device.sh"), "-c", cpu, *options, str(root)]
     return [*script, "env", "PYTHONPATH=/opt/edgewright", "PYTHONDONTWRITEBYTECODE=1", *command]
 
 

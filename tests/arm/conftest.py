@@ -3,6 +3,7 @@
 import fcntl
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -64,6 +65,15 @@ def device_root() -> Path:
             build(["bash", str(HERE / "make_device.sh"), str(CACHE), *constraints, *wanted])
             stamp.write_text(key)
     return CACHE / "root-arm64"
+
+
+@pytest.fixture(scope="session")
+def counting_plugin(device_root: Path) -> Path:
+    """What counts instructions in the emulator."""
+    if not shutil.which("gcc"):
+        pytest.skip("needs a C compiler for the emulator's plugin: apt install gcc")
+    with one_at_a_time():
+        return Path(build(["bash", str(HERE / "make_plugin.sh"), str(CACHE)]).split()[-1])
 
 
 def build(command: list[str]) -> str:
