@@ -30,7 +30,7 @@ def fit_into(image: Pixels, out: Pixels, how: Resize) -> None:
     height, width = out.shape[:2]
     if how == "stretch" and image.shape[:2] != (height, width) and out.flags.c_contiguous:
         made = _resize(image, width, height, out)
-        if not np.may_share_memory(made, out):
+        if made is not out:
             np.copyto(out, made)
     else:
         np.copyto(out, fit(image, width, height, how))
@@ -115,6 +115,6 @@ def _resize(image: Pixels, width: int, height: int, out: Pixels | None = None) -
             f"resizing {image.shape[1]} x {image.shape[0]} to {width} x {height} needs OpenCV",
             remedy="set the camera to the model's size, or: pip install 'edgewright[agent]'",
         ) from exc
-    source = np.ascontiguousarray(image)
+    source = image if image.flags.c_contiguous else np.ascontiguousarray(image)
     resized: Pixels = cv2.resize(source, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
-    return resized.reshape(height, width, *image.shape[2:])
+    return resized if resized.ndim == image.ndim else resized[..., None]  # it drops an axis of 1

@@ -104,6 +104,8 @@ class Preprocessor:
         in_order = isinstance(contract, ImageInput) and contract.colour == "BGR" and contract.layout == "NHWC"
         self._as_seen = in_order and self._shift is not None
         """A picture of the model's size needs no reordering, and at most one addition."""
+        self._as_it_is = self._as_seen and not self._shift and spec.dtype == "uint8"
+        """It need only be copied."""
 
     def into(self, data: Data, out: Data) -> None:
         """Write one sample to `out`: the model's own dtype and shape, its leading 1 or not.
@@ -112,12 +114,12 @@ class Preprocessor:
         -1 to 1 or int16, or its features [window, values]; or a tensor of the model's shape.
         `out`: usually `session.input_buffer()`. Raises `BadDataError` if `data` does not fit or holds NaN or infinity.
         """
+        if self._as_it_is and data.shape == self._shape and data.dtype == np.uint8:
+            np.copyto(out, data)
+            return
         target = out.reshape(self._shape)  # a view: input buffers are contiguous
-        if self._as_seen and data.shape == self._shape and data.dtype == np.uint8:
-            if self._shift:
-                np.add(data, self._shift, out=target.view(np.uint8))
-            else:
-                np.copyto(target.view(np.uint8), data.view(np.uint8))
+        if self._as_seen and self._shift is not None and data.shape == self._shape and data.dtype == np.uint8:
+            np.add(data, self._shift, out=target.view(np.uint8))
         elif not isinstance(self.contract, ImageInput):
             np.copyto(target, quantize(self.real(data), self.spec))
         elif self._codes is None:

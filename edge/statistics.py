@@ -101,12 +101,32 @@ def softmax_top1(output: NDArray[np.float32]) -> tuple[int, float]:
     step of 1/256 for each label, which is what an int8 soft-max leaves. All else goes through a soft-max.
     An output with NaN or infinity scores 0.0, so that a decider treats it as unsure.
     """
+    if output.size <= _FEW:
+        return _top1_of_few(output.ravel().tolist())
     flat = output.reshape(-1)
     label = int(flat.argmax())
     top, total = float(flat[label]), float(np.add.reduce(flat))  # what .sum() calls, at a third of its cost
     if not math.isfinite(total):
         return label, 0.0
-    slack = min(0.5, 0.01 + flat.size / 512)
-    if abs(total - 1.0) <= slack and float(np.minimum.reduce(flat)) >= 0.0:
+    if abs(total - 1.0) <= _slack(flat.size) and float(np.minimum.reduce(flat)) >= 0.0:
         return label, min(top, 1.0)
     return label, 1.0 / float(np.exp((flat - top).astype(np.float64)).sum())
+
+
+_FEW = 64
+"""So few numbers are quicker in plain Python: each call into numpy brings code of its own into the caches."""
+
+
+def _top1_of_few(values: list[float]) -> tuple[int, float]:
+    top, total = max(values), sum(values)
+    label = values.index(top)
+    if not math.isfinite(total):
+        return label, 0.0
+    if abs(total - 1.0) <= _slack(len(values)) and min(values) >= 0.0:
+        return label, min(top, 1.0)
+    return label, 1.0 / sum([math.exp(value - top) for value in values])
+
+
+def _slack(labels: int) -> float:
+    """How far from 1 the sum of probabilities may lie."""
+    return min(0.5, 0.01 + labels / 512)

@@ -8,6 +8,7 @@ pauses.
 import select
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from edge import picture
 from edge.errors import BadConfigError, SourceError
 from edge.manifest import AudioInput, ImageInput
+from edge.picture import Pixels
 from edge.windows import window_of
 from edge_agent import sources
 from edge_agent.backoff import Backoff
@@ -23,6 +25,7 @@ from edge_agent.cores import be_urgent
 from edge_agent.link import BEAT_S, Act, CaptureBeat, Ended, Link, die_with, start_child
 from edge_agent.plugins import load_class, read_options
 from edge_agent.rate import Ratekeeper
+from edge_agent.rehearsal import Rehearsal, Rhythm
 from edge_agent.ring import RingWriter
 from edge_agent.ring_memory import RingMemory
 from edge_agent.sources import Picture, Rows, Source
@@ -41,29 +44,39 @@ def run(spec: CaptureSpec, link: Link) -> None:
     camera = Camera(open_source(spec.source), spec.fps)
     press = Press(spec)
     rate = Ratekeeper(spec.fps)
+    ahead = Rehearsal(spec.rehearse_ms, (link.fileno(),))
     while link.open:
-        if not camera.live:
-            select.select([link.fileno()], [], [], min(BEAT_S, rate.wait_s(time.monotonic_ns())))
+        rest(camera, press, rate, ahead)
         for order in link.orders():
             if isinstance(order, Act):
                 press.act(order)
                 rate.change(order.fps)
         waiting = not camera.live and rate.wait_s(time.monotonic_ns()) > 0
         shot = None if waiting else camera.read(press)
-        if link.beat_due():  # before the first frame is published: a source that hangs then is soon noticed
-            link.say(CaptureBeat(frame=press.frame, dropped=press.dropped, trouble=camera.trouble))
-        if camera.ended:
-            break
         if isinstance(shot, Rows):  # each row counts, whatever the rate of the windows
             rate.due(time.monotonic_ns())
             press.publish_rows(shot)
         elif shot is not None and rate.due(time.monotonic_ns()):  # a live source is read at its own pace
             press.publish(shot)
-        elif shot is None and not waiting:
+        if link.beat_due():
+            link.say(CaptureBeat(frame=press.frame, dropped=press.dropped, trouble=camera.trouble))
+        if camera.ended:
+            break
+        if shot is None and not waiting:
             select.select([link.fileno()], [], [], camera.pause_s())
+        elif isinstance(shot, Picture):
+            camera.follow(shot)
     camera.close()
     if camera.ended:
         say_ended(press, link)
+
+
+def rest(camera: "Camera", press: "Press", rate: Ratekeeper, ahead: Rehearsal) -> None:
+    """Until the tick; a source that sets the pace itself waits in its `read()`, and is rehearsed for before that."""
+    if not camera.live:
+        ahead.before(rate.next_ns, press.rehearse)
+    elif ahead.ahead_ns and camera.next_ns:  # early enough for any: a picture that comes meanwhile waits
+        ahead.before(camera.next_ns - ahead.ahead_ns, press.rehearse)
 
 
 def say_ended(press: "Press", link: Link) -> None:
@@ -96,6 +109,13 @@ class Camera:
         self.trouble = ""
         """Empty, or why there are no pictures."""
         self.ended = False
+        self._rhythm, self._shots = Rhythm(), 0
+
+    @property
+    def next_ns(self) -> int | None:
+        """The earliest time that the next picture will come, CLOCK_MONOTONIC; None where nobody can say."""
+        forecast = self._rhythm.next()
+        return None if forecast is None else forecast.earliest_ns
 
     @property
     def live(self) -> bool:
@@ -124,13 +144,18 @@ class Camera:
         self.ended = shot is None
         return shot
 
+    def follow(self, shot: Picture) -> None:
+        """Learn from a picture, after it was published, when the next one will come."""
+        self._shots += 1
+        self._rhythm.saw(self._shots, shot.captured_ns)
+
     def pause_s(self) -> float:
         """How long to wait before `read()` is worth a try."""
         return min(BEAT_S, max(0.0, self._again_s - time.monotonic()))
 
     def close(self) -> None:
         """Close the source; `read()` opens it again."""
-        self._open = False
+        self._open, self._rhythm = False, Rhythm()
         self._source.close()
 
 
@@ -148,6 +173,8 @@ class Press:
         self._form: Form = ((), np.uint8)
         self._next: NDArray[np.generic] | None = None
         """The slot of the next frame, claimed ahead in the form of the last one: that need not wait for the frame."""
+        self._like: NDArray[np.generic] | None = None
+        """Looks as the last picture did, for rehearsals."""
         self.dropped = 0
         """Frames that found no free slot."""
 
@@ -188,6 +215,17 @@ class Press:
         packet = seen.pack()
         for pipe in self._pipes:
             send(pipe, packet)
+        self._next = self._writer.begin(*self._form)
+        if self._like is None or self._like.shape != shot.pixels.shape:
+            self._like = np.zeros_like(shot.pixels)
+
+    def rehearse(self) -> None:
+        """Go through the work for a picture like the last one, in the slot claimed ahead; nobody is told."""
+        if self._next is None or self._like is None:
+            return
+        self._fill(self._next, self._like)
+        self._writer.rehearse()
+        Publication(0, self._active, self._epoch, self.frame, 0, time.monotonic_ns(), self._began).pack()
         self._next = self._writer.begin(*self._form)
 
     def publish_rows(self, rows: Rows) -> None:
@@ -230,7 +268,7 @@ class Press:
             np.copyto(out, pixels)
             return
         load_cv2()
-        picture.fit_into(pixels.view(np.uint8), out.view(np.uint8), self._contract.resize)
+        picture.fit_into(cast("Pixels", pixels), cast("Pixels", out), self._contract.resize)
 
 
 if __name__ == "__main__":

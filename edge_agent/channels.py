@@ -13,10 +13,8 @@ from typing import NamedTuple
 
 PACKET_BYTES = 64
 _READ_BYTES = 1 << 16  # a multiple of PACKET_BYTES, and at least as much as a pipe of ours holds
-_PUBLICATION = struct.Struct("<IIIxxxxQqqI")
-_COMMAND = struct.Struct("<IIQqq")
-_PUBLICATION_PAD = bytes(PACKET_BYTES - _PUBLICATION.size)
-_COMMAND_PAD = bytes(PACKET_BYTES - _COMMAND.size)
+_PUBLICATION = struct.Struct("<IIIxxxxQqqI20x")  # each filled up to PACKET_BYTES
+_COMMAND = struct.Struct("<IIQqq32x")
 
 
 class Publication(NamedTuple):
@@ -33,7 +31,7 @@ class Publication(NamedTuple):
 
     def pack(self) -> bytes:
         """Encode as one packet."""
-        return _PUBLICATION.pack(*self) + _PUBLICATION_PAD
+        return _PUBLICATION.pack(*self)
 
     @classmethod
     def unpack(cls, packet: bytes) -> "Publication":
@@ -52,7 +50,7 @@ class Command(NamedTuple):
 
     def pack(self) -> bytes:
         """Encode as one packet."""
-        return _COMMAND.pack(*self) + _COMMAND_PAD
+        return _COMMAND.pack(*self)
 
     @classmethod
     def unpack(cls, packet: bytes) -> "Command":

@@ -90,7 +90,9 @@ class LoopConfig(Section, frozen=True, kw_only=True):
     """Real-time priority (SCHED_FIFO) of the loop that decides; the guard has one more, capture one less. Off by
     default."""
     rehearse_ms: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.0
-    """So long before a frame is expected the loop wakes, goes through a turn on old data and waits awake; 0: never."""
+    """So long before a frame is due capture and loop wake and go through their work on old data; 0: never."""
+    rehearse_inference: bool = False
+    """The loop's turn on old data is one with inference, where that is over before the frame comes."""
     hang_s: Positive = 3.0
     """Longer than any single inference; a loop that is silent for so long is killed and started again."""
     start_s: Positive = 60.0

@@ -25,7 +25,7 @@ from edge_agent.link import Beat, Link, LoopReady, die_with, start_child
 from edge_agent.memory import Memory, memory_of
 from edge_agent.recording.tap import Taps, open_taps
 from edge_agent.records import Decided
-from edge_agent.rehearsal import Rehearsal
+from edge_agent.rehearsal import BetweenTurns, Rehearsal
 from edge_agent.ring import RingReader
 from edge_agent.ring_memory import RingMemory
 from edge_agent.specs import LoopSpec
@@ -39,11 +39,14 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
     now, session, decider, ring, board = time.monotonic_ns, parts.session, parts.decider, parts.ring, parts.board
     taps, placement = parts.taps, parts.placement
     announced = Announced(spec.publications_fd, in_order=parts.memory is not None)
-    rehearsal = Rehearsal(spec.rehearse_ms, (spec.publications_fd, link.fileno()), parts.rehearse)
+    between = BetweenTurns(
+        Rehearsal(spec.rehearse_ms, (spec.publications_fd, link.fileno())), parts.rehearse,
+        inference=spec.rehearse_inference and parts.memory is None,
+    )  # fmt: skip
     max_age_ns, last_frame, lost = round(spec.max_age_ms * 1e6), 0, 0
     while link.open:
         if not announced.waiting:
-            rehearsal.wait()
+            between.wait()
         if link.beat_due():
             link.orders()
             link.say(Beat())
@@ -89,7 +92,7 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
         if taps is not None:
             taps.turn(seen, picture, inputs, decision, dropped, (read_ns, handed_ns), decider.floor, fresh=fresh)
         ring.release(seen.slot)  # only now: it costs a call into the kernel, and there is a slot for each loop
-        rehearsal.saw(seen)
+        between.saw(seen, invoke_end_ns - invoke_start_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +128,12 @@ class Parts:
             return None
         return dequantize(self.session.input_buffer(), self.session.variant.input).copy()
 
-    def rehearse(self) -> None:
-        """A turn on an empty picture and without inference, whose decision goes nowhere."""
+    def rehearse(self, *, inference: bool = False) -> None:
+        """A turn on an empty picture, whose decision goes nowhere. `inference` would move a state on."""
         self.preprocessor.into(empty_sample(self.preprocessor.contract), self.session.input_buffer())
         sample, now_ns = self.sample(), time.monotonic_ns()
+        if inference:
+            self.session.invoke()
         inputs = Inputs(self.session.output(), NOTHING, now_ns / 1e9, sample, self.others(), self.head)
         decision = self.twin.decide(inputs)
         Command(0, decision.action, 0, now_ns, now_ns).pack()

@@ -136,6 +136,7 @@ class Plan:
             publications=tuple(pipe.write_fd for pipe in channels.publications),
             heard=self.heard,
             priority=None if self._config.loop.priority is None else self._config.loop.priority - 1,
+            rehearse_ms=self._config.loop.rehearse_ms,
         )
         return spec, (spec.ring_fd, *spec.publications)
 
@@ -175,6 +176,7 @@ class Plan:
             cpu=config.loop.cpu,
             priority=config.loop.priority,
             rehearse_ms=config.loop.rehearse_ms,
+            rehearse_inference=config.loop.rehearse_inference,
             decider=self._chosen(config.decider.kind, config.decider.options),
             actions=config.decider.actions,
             max_age_ms=max(one.max_age_ms for one in config.actuators),

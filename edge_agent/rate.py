@@ -14,6 +14,11 @@ class Ratekeeper:
         """Tick at another rate, from the tick on that is due next."""
         self._period_ns = round(1e9 / rate_hz)
 
+    @property
+    def next_ns(self) -> int:
+        """When the next tick is due, CLOCK_MONOTONIC."""
+        return self._next_ns
+
     def wait_s(self, now_ns: int) -> float:
         """Time until the next tick, 0 when it is due."""
         return max(0.0, (self._next_ns - now_ns) / 1e9)

@@ -87,6 +87,14 @@ class RingWriter:
         self._claimed, self._newest, self.last_frame = None, slot, frame
         return slot
 
+    def rehearse(self) -> None:
+        """Go through a commit that leaves no frame behind; `begin` follows it."""
+        if self._claimed is None:
+            raise ValueError("rehearse needs a begin before it")
+        slot, shape, code = self._claimed
+        self._memory.set_header(slot, SlotHeader(0, 0, *shape, code))
+        self.abort()
+
     def abort(self) -> None:
         """Let the claimed slot go without a frame in it."""
         if self._claimed is not None:

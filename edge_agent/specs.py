@@ -44,6 +44,7 @@ class CaptureSpec(Spec, frozen=True, kw_only=True):
     """Last frame that an earlier capture process told of."""
     priority: int | None = None
     """Real-time, below that of the loop."""
+    rehearse_ms: float = 0.0
 
 
 class WireFds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,6 +139,7 @@ class LoopSpec(Spec, frozen=True, kw_only=True):
     cpu: int | None
     priority: int | None
     rehearse_ms: float
+    rehearse_inference: bool
     decider: Chosen
     actions: tuple[str, ...]
     max_age_ms: float

@@ -47,14 +47,15 @@ class Classify:
         release = options.floor if options.floor_release is None else options.floor_release
         if release > options.floor:
             raise BadConfigError("decider: floor_release lies above floor", remedy="make it lower, or leave it out")
+        from edge.statistics import softmax_top1  # numpy: the supervisor, too, reads options
+
+        self._top1 = softmax_top1
         self.floor = options.floor
         self._hold = Hold(options.floor, release, options.hold_s, options.max_gap_s)
 
     def step(self, output: NDArray[np.float32], now_s: float) -> Decision:
         """Decide: the label's action once it has held, else the safe one."""
-        from edge.statistics import softmax_top1
-
-        label, score = softmax_top1(output)
+        label, score = self._top1(output)
         held = self._hold.step(label if label in self._actions else None, score, now_s)
         return Decision(self._actions[label] if held else SAFE, label, score)
 

@@ -76,6 +76,8 @@ class ScanAssembler:
     _points: "array[float] | None" = None
     """Of the turn in progress; None until one begins."""
     _began_ns: int = 0
+    _doubtful: int = 0
+    """So many of the next nodes may still be made of the ends of two: they lie behind lost bytes."""
 
     def feed(self, data: bytes, now_ns: int) -> list[tuple["array[float]", int]]:
         """Take bytes that arrived at `now_ns`; returns whole turns, each with the time at which its first node came.
@@ -104,15 +106,15 @@ class ScanAssembler:
         """Go on at the next byte; what was gathered has a gap."""
         del self._data[0]
         self.lost_bytes += 1
-        self._good, self._points = 0, None
+        self._good, self._points, self._doubtful = 0, None, LOOK_AHEAD - 1
 
     def _take(self, now_ns: int) -> tuple["array[float]", int] | None:
         """Take the first node; returns the turn that it ends."""
         flags, angle, distance = _NODE.unpack_from(self._data)
         del self._data[:NODE_BYTES]
         self._good -= 1
-        ended = None
-        if flags & 1:
+        ended, doubtful, self._doubtful = None, self._doubtful > 0, max(0, self._doubtful - 1)
+        if flags & 1 and not doubtful:
             ended = (self._points, self._began_ns) if self._points and _is_whole(self._points) else None
             self._points, self._began_ns = array("f"), now_ns
         if self._points is not None and len(self._points) < 2 * MAX_NODES:

@@ -1,6 +1,6 @@
 """`frames`: an .npy file, uint8 [n, height, width, 3] in BGR order or float32 [n, rows, columns]; for replay and bench.
 
-It is mapped, not loaded. Frame id f shows picture (f - 1) % n, whatever was restarted in between.
+Up to 64 MiB it is loaded, beyond that mapped. Frame id f shows picture (f - 1) % n, whatever was restarted in between.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from edge_agent.sources import Picture
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+LOADED_BYTES = 64 << 20
+"""What is mapped may have to be read from the disk while its frame waits."""
 
 
 class Frames:
@@ -36,11 +40,12 @@ class Frames:
         self._frames: NDArray[np.generic] | None = None
 
     def open(self, width: int, height: int, fps: float) -> None:  # noqa: ARG002 - a recording has the size it has
-        """Map the file; raises `FileMissingError` or `BadDataError`."""
+        """Load or map the file; raises `FileMissingError` or `BadDataError`."""
         import numpy as np
 
         try:
-            frames = np.load(self._options.path, mmap_mode="r", allow_pickle=False)
+            mapped = self._options.path.stat().st_size > LOADED_BYTES
+            frames = np.load(self._options.path, mmap_mode="r" if mapped else None, allow_pickle=False)
         except (FileNotFoundError, IsADirectoryError) as exc:
             raise FileMissingError(f"no frames {self._options.path}", remedy="correct source.path") from exc
         except (ValueError, EOFError) as exc:
@@ -66,5 +71,5 @@ class Frames:
         return Picture(self._frames[index], time.monotonic_ns())
 
     def close(self) -> None:
-        """Unmap the file."""
+        """Let go of it."""
         self._frames = None

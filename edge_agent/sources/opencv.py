@@ -1,10 +1,12 @@
 """OpenCV, which may be missing, as `camera`, `video` and `images` use it."""
 
+from functools import cache
 from types import ModuleType
 
 from edge.errors import MissingExtraError
 
 
+@cache
 def load_cv2() -> ModuleType:
     """Import OpenCV with one thread, or raise `MissingExtraError`.
 

@@ -92,6 +92,23 @@ def test_a_slot_that_got_a_newer_frame_is_not_read(ring: int) -> None:
     assert reader.claim(slots[4], 5) is not None
 
 
+def test_a_rehearsed_commit_leaves_no_frame_and_the_next_one_counts(ring: int) -> None:
+    writer, reader = RingWriter(memory(ring)), RingReader(memory(ring))
+    kept = write(writer, 1)
+    frame = writer.begin((4, 4, 3))
+    assert frame is not None
+    frame[...] = 9
+    writer.rehearse()
+    assert writer.last_frame == 1
+    assert [memory(ring).header(slot).frame for slot in range(4) if slot != kept] == [0, 0, 0]
+    assert reader.claim(kept, 1) is not None
+    slot = write(writer, 2)
+    assert slot != kept
+    assert reader.claim(slot, 2) is not None
+    with pytest.raises(ValueError, match="begin"):
+        writer.rehearse()
+
+
 def test_the_writer_never_takes_the_newest_slot_nor_one_that_is_read(ring: int) -> None:
     writer, reader = RingWriter(memory(ring)), RingReader(memory(ring))
     held = write(writer, 1)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -24,7 +25,8 @@ FRAMES, ROUNDS, SKIP = 700, 3, 30
 FPS = {96: 200.0, 224: 100.0}
 """By the side of the network's input."""
 TURN_S = 300
-AGENT, FLOOR = "agent", "floor"
+AGENT, PLAIN, FLOOR = "agent", "agent-plain", "floor"
+"""PLAIN: without anything in `loop`."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -87,14 +89,15 @@ class Why(msgspec.Struct, frozen=True):
 
 def measure(folder: Path, things: Things) -> None:
     """All turns that are not there yet; who begins changes from round to round."""
-    names = [FLOOR, AGENT, *PEERS]
+    names = [FLOOR, AGENT, PLAIN, *PEERS]
     for case in CASES:
         for number in range(ROUNDS):
             for at in range(len(names)):
                 who = names[(at + number) % len(names)]
                 path = folder / f"{case.name}-{number}-{who}.json"
-                if who == AGENT:
-                    cell(path, AgentTurn, lambda case=case: agent_turn(case, things))  # type: ignore[misc]
+                if who in {AGENT, PLAIN}:
+                    more = placement() if who == AGENT else {}
+                    cell(path, AgentTurn, lambda case=case, more=more: agent_turn(case, things, more))  # type: ignore[misc]
                 elif (who == FLOOR or number < PEERS[who].rounds) and not (folder / f"{who}.why.json").exists():
                     peer_turn(path, folder, who, case, things)
 
@@ -132,9 +135,9 @@ def run_peer(python: Path, who: str, case: Case, things: Things) -> Turn:
     return Turn(taken_us=spread(found["taken_ns"], 1e3), lost=found.get("lost", 0))
 
 
-def agent_turn(case: Case, things: Things) -> AgentTurn:
-    """The agent as it is, with a fleet that takes its telemetry."""
-    setting = Setting(things.bundle(case.network), case.frames(things), FPS[case.side], more=placement())
+def agent_turn(case: Case, things: Things, more: dict[str, Any]) -> AgentTurn:
+    """The agent as it is, with a fleet that takes its telemetry. `more`: of its configuration."""
+    setting = Setting(things.bundle(case.network), case.frames(things), FPS[case.side], more=more)
     with tempfile.TemporaryDirectory(prefix="edge-bench-", dir="/dev/shm") as name:
         folder = Path(name)
         with fleet_side(folder) as fleet, agent(folder / "agent", setting, fleet.enrolment) as running:
@@ -178,7 +181,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     over_floor_us: float
     """p50 less that of the floor in the same round."""
     ratio_to_agent: float
-    """Its overhead divided by the agent's, of the same round; above 1 the agent adds less."""
+    """Its p50 divided by the agent's of the same round; above 1 the agent is faster."""
     lost: int
 
 
@@ -219,7 +222,7 @@ def _case(folder: Path, case: Case) -> CaseResult | None:
     if not rounds:
         return None
     floors = [one[FLOOR] for _, _, one in rounds]
-    names = [name for name in (AGENT, *PEERS) if any(name in one for _, _, one in rounds)]
+    names = [name for name in (AGENT, PLAIN, *PEERS) if any(name in one for _, _, one in rounds)]
     return CaseResult(
         case=case.name, side=case.side, fps=FPS[case.side], resized=case.resized, rounds=len(rounds),
         floor_p50_us=median(one.p50 for one in floors), floor_p99_us=median(one.p99 for one in floors),
@@ -232,9 +235,11 @@ def _rounds(folder: Path, case: Case) -> Iterator[tuple[AgentTurn, dict[str, int
     """Rounds in which floor and agent were measured: the agent's own turn, what was lost, and everybody's times."""
     for number in range(ROUNDS):
         ours = remembered(folder / f"{case.name}-{number}-{AGENT}.json", AgentTurn)
+        plain = remembered(folder / f"{case.name}-{number}-{PLAIN}.json", AgentTurn)
         others = {who: remembered(folder / f"{case.name}-{number}-{who}.json", Turn) for who in (FLOOR, *PEERS)}
         if ours is not None and others[FLOOR] is not None:
-            found = {AGENT: ours[1]} | {who: one[1] for who, one in others.items() if one is not None}
+            found = {AGENT: ours[1]} | ({} if plain is None else {PLAIN: plain[1]})
+            found |= {who: one[1] for who, one in others.items() if one is not None}
             yield (
                 ours[1],
                 {who: one.lost for who, one in found.items()},
@@ -250,13 +255,12 @@ def _loads(folder: Path, case: Case) -> Iterator[float]:
 
 def _row(who: str, rounds: list[tuple[dict[str, Spread], dict[str, int]]]) -> Row:
     over = [one[who].p50 - one[FLOOR].p50 for one, _ in rounds]
-    ours = [one[AGENT].p50 - one[FLOOR].p50 for one, _ in rounds]
     return Row(
         who=who,
         frames=sum(one[who].count for one, _ in rounds),
         p50_us=round(median(one[who].p50 for one, _ in rounds), 1),
         p99_us=round(median(one[who].p99 for one, _ in rounds), 1),
         over_floor_us=round(median(over), 1),
-        ratio_to_agent=round(median(a / max(b, 1.0) for a, b in zip(over, ours, strict=True)), 2),
+        ratio_to_agent=round(median(one[who].p50 / one[AGENT].p50 for one, _ in rounds), 2),
         lost=sum(lost[who] for _, lost in rounds),
     )

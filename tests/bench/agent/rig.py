@@ -33,7 +33,7 @@ WINDOW_S = 0.012
 
 def placement() -> dict[str, Any]:
     """A loop that rehearses, with a processor to itself and a real-time priority as far as this machine allows."""
-    cores, wanted = sorted(os.sched_getaffinity(0)), {"rehearse_ms": REHEARSE_MS}
+    cores, wanted = sorted(os.sched_getaffinity(0)), {"rehearse_ms": REHEARSE_MS, "rehearse_inference": True}
     if len(cores) > 1:
         wanted["cpu"] = cores[-1]
     if may_be_urgent():
