@@ -53,7 +53,7 @@ def count_turns(root: Path, cpu: str, bundle: Path, plugin: Path) -> Budget:
     # the order in which a set of strings is walked through changes some counts
     command = board_command(root, cpu, bundle.parent, "env", "PYTHONHASHSEED=0", *words, plugin=plugin)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, _COUNT.sub("", done.stdout + done.stderr).strip()
     said, counts = json.loads(done.stdout), [(int(all_), int(dots)) for all_, dots in _COUNT.findall(done.stderr)]
     turns = {}
     for variant, stretches in said["variants"].items():

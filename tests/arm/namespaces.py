@@ -18,8 +18,8 @@ SWITCH = "switch"
 
 def missing() -> str:
     """Why there can be no such machines here; empty when there can."""
-    if not all(shutil.which(tool) for tool in ("ip", "nsenter", "unshare")):
-        return "needs ip, nsenter and unshare: apt install iproute2 util-linux"
+    if not all(shutil.which(tool) for tool in ("ip", "nsenter", "setpriv", "unshare")):
+        return "needs ip, nsenter, setpriv and unshare: apt install iproute2 util-linux"
     bridge = ["unshare", "--net", "ip", "link", "add", SWITCH, "type", "bridge"]
     done = subprocess.run(bridge, capture_output=True, text=True, check=False, timeout=30)
     return f"no network namespace with a bridge: {done.stderr.strip()}" if done.returncode else ""

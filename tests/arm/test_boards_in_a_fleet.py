@@ -23,6 +23,8 @@ from fleet.store import open_store
 
 PI_4, PI_5 = "pi-4", "pi-5"
 CPUS = {PI_4: "cortex-a72", PI_5: "cortex-a76"}
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "TERM")
+"""A service whose tests are killed ends, too, as the boards do."""
 CUT_S = 60.0
 SECOND_NS = 1_000_000_000
 PLAN = {
@@ -70,9 +72,8 @@ class Town:
 
         wait_for(holds, timeout_s=240, what=what, seen=self.seen)
 
-    def roll_out(self, bundle: Path, version: int) -> None:
-        """Publish and roll out; returns when every board has committed it."""
-        self.fleet.publish(bundle)
+    def roll_out(self, version: int) -> None:
+        """Returns when every board has committed it."""
         plan = self.fleet.folder / "plan.yaml"
         plan.write_text(yaml.safe_dump(PLAN))
         words = ["rollout", "start", MODEL, str(version), "--plan", str(plan), "--dir", str(self.fleet.dir)]
@@ -119,7 +120,7 @@ def town(device_root: Path, tmp_path: Path) -> Iterator[Town]:
     boards: dict[str, Board] = {}
     fleet = None
     try:
-        fleet = Fleet(tmp_path, host=FLEET, within=site.fleet.within)
+        fleet = Fleet(tmp_path, host=FLEET, within=(*site.fleet.within, *ENDS_WITH_US))
         cables = {}
         for name, cpu in CPUS.items():
             enrol(fleet, name, tmp_path / name)
@@ -177,12 +178,15 @@ def told_decisions(fleet: Fleet, device: str, since_ns: int, until_ns: int) -> i
     return int(ask(fleet, query, device, since_ns, until_ns)[0][0] or 0)
 
 
+@pytest.mark.timeout(1800)
 def test_two_boards_take_an_update_and_lose_no_row_though_a_link_is_cut_for_a_minute(
     town: Town, bundle: Path, next_bundle: Path
 ) -> None:
     town.wait(lambda: all(town.online(name) for name in CPUS), "the boards to enrol")
-    town.roll_out(bundle, 1)
-    town.roll_out(next_bundle, 2)
+    town.fleet.publish(bundle)
+    town.roll_out(1)
+    town.fleet.publish(next_bundle)
+    town.roll_out(2)
     for name in CPUS:
         assert {"DOWNLOADING", "VERIFYING", "SELFTEST", "SWITCHED", "PROBATION"} <= steps(town.fleet, name, 2)
 
@@ -216,4 +220,6 @@ def test_two_boards_take_an_update_and_lose_no_row_though_a_link_is_cut_for_a_mi
     print(f"cut for {(back_ns - cut_ns) / 1e9:.0f} s: {waiting} rows waited, {len(decided)} decisions, {told} told of")
     assert told == pytest.approx(len(decided), rel=0.1)
     assert {town.model(name) for name in CPUS} == {(2, "COMMITTED")}
+
+    town.roll_out(1)  # the one that was cut off obeys again
     assert [each.stop() for each in town.boards.values()] == [0, 0]

@@ -7,41 +7,50 @@ capture   a frame of the model's size into the ring, and its announcement
 inference the model
 turn      the rest of `edge_agent.loop`: from the model's output to the command, and with the next frame to the model
 nothing   what the marking itself costs
+
+Loop and capture are given what the supervisor gives them, by its own plan, but share this process.
 """
 
-import gc
 import json
 import os
 import platform
 import socket
 import sys
+import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import yaml
 from count_on_the_board import mark
 
 from edge.bundle import Bundle, open_bundle
-from edge.manifest import Variant
-from edge.preprocess import Preprocessor
+from edge.manifest import ImageInput, Variant
 from edge.runtimes import Session, open_session
-from edge_agent.board import Board
+from edge_agent import loop
 from edge_agent.capture import Press
 from edge_agent.channels import make_pipe
-from edge_agent.cores import Placement
-from edge_agent.deciders import make_decider
-from edge_agent.link import Link
-from edge_agent.loop import Parts, decide_forever
-from edge_agent.ring import RingReader
-from edge_agent.ring_memory import RingMemory, create_ring
+from edge_agent.config import AgentConfig, load_config
+from edge_agent.link import Link, LoopReady, News
+from edge_agent.plan import Boot, Channels, Plan
+from edge_agent.ring_memory import create_ring
 from edge_agent.sources import Picture
-from edge_agent.specs import CaptureSpec, Chosen, LoopSpec
+from edge_agent.specs import WatchdogSpec
+from edge_agent.switchboard import Switchboard
 
 PIPE_BYTES = 1 << 14
 """Nobody reads commands and records: the pipes must hold them all."""
 TOKEN = bytes(range(16))
 PACKAGES = ("ai-edge-litert", "numpy", "onnxruntime")
+SETTINGS = {
+    "device": "board",
+    "state_dir": "/nowhere",
+    "source": {"kind": "synthetic"},
+    "decider": {"kind": "classify", "go": ["green"], "floor": 0.5},
+    "actuators": [{"kind": "print", "max_age_ms": 1_000_000}],
+}
 
 
 class Marks:
@@ -56,23 +65,44 @@ class Marks:
         mark()
 
 
-class Marked:
-    """A session that marks where the model begins and ends, and brings the next frame just before it begins."""
+class Camera:
+    """The same frame of the model's size, again and again, as capture publishes it."""
 
-    def __init__(self, session: Session, marks: Marks, press: Press, link: Link, turns: int) -> None:
-        self._session, self._marks, self._press, self._link, self._left = session, marks, press, link, turns
-        self.variant, self.input_buffer, self.output = session.variant, session.input_buffer, session.output
-        width, height, _ = press.ask(1.0)
-        self._pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    def __init__(self, press: Press, contract: ImageInput) -> None:
+        self._press = press
+        shape = (contract.height, contract.width, 3)
+        self._pixels = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
 
     def capture(self) -> None:
-        """A frame, as from a camera that has the model's size."""
+        """One frame."""
         self._press.publish(Picture(self._pixels, time.monotonic_ns()))
 
+
+class Marked:
+    """A session that marks where the model begins and ends, and captures the next frame just before it begins.
+
+    Until `begin` it is only being checked on its golden samples.
+    """
+
+    def __init__(self, session: Session, marks: Marks, turns: int) -> None:
+        self._session, self._marks, self._left = session, marks, turns
+        self._camera: Camera | None = None
+        self.variant, self.set_input, self.input_buffer = session.variant, session.set_input, session.input_buffer
+        self.output, self.reset, self.close = session.output, session.reset, session.close
+
+    def begin(self, camera: Camera, link: Link) -> None:
+        """From now on count; `link` ends after the last turn."""
+        self._camera, self._link = camera, link
+        camera.capture()
+        self._marks.end("before")
+
     def invoke(self) -> None:
-        """In the place of the session's; ends the loop after the last turn."""
+        """In the place of the session's."""
+        if self._camera is None:
+            self._session.invoke()
+            return
         self._marks.end("turn")
-        self.capture()
+        self._camera.capture()
         self._marks.end("capture")
         self._session.invoke()
         self._marks.end("inference")
@@ -80,54 +110,50 @@ class Marked:
         self._link.open = self._left > 0
 
 
-def specs(bundle: Bundle, link: socket.socket) -> tuple[LoopSpec, CaptureSpec]:
-    """Loop and capture as the supervisor starts them, with a ring and pipes between them that nobody else reads."""
-    chosen = Chosen(kind="classify", options={"go": ["green"], "floor": 0.5}, folder="/")
-    ring, publications = create_ring(token=TOKEN), make_pipe()
-    own = {"parent": os.getppid(), "link_fd": link.fileno(), "ring_fd": ring, "token": TOKEN.hex()}
-    loop = LoopSpec(
-        **own, index=0, bundle=str(bundle.path), model=bundle.manifest.name, small=False, threads=1, cpu=None,
-        priority=None, rehearse_ms=0.0, decider=chosen, actions=("stop", "go"), max_age_ms=1e6, period_ms=200.0,
-        publications_fd=publications.read_fd, commands_fd=make_pipe(PIPE_BYTES).write_fd,
-        records_fd=make_pipe(PIPE_BYTES).write_fd,
+class Line(Link):
+    """Does for the loop what the supervisor does when a loop is ready: starts capture."""
+
+    def __init__(self, plan: Plan, board: Switchboard, session: Marked) -> None:
+        ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        super().__init__(ours)
+        self._plan, self._board, self._session = plan, board, session
+
+    def say(self, news: News) -> None:
+        """Hear it at once."""
+        super().say(news)
+        if isinstance(news, LoopReady):
+            self._board.deciding.learn(news)
+            spec, _ = self._plan.capture(self.fileno())
+            self._session.begin(Camera(Press(spec), spec.contract), self)
+
+
+def configured(model: str) -> AgentConfig:
+    """The configuration, as from a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "agent.yaml"
+        path.write_text(yaml.safe_dump(SETTINGS | {"model": model}))
+        return load_config(path)
+
+
+def planned(bundle: Bundle) -> tuple[Plan, Switchboard]:
+    """What each process will be told, with memory and pipes that are there."""
+    board, commands, records = Switchboard(), make_pipe(PIPE_BYTES), make_pipe(PIPE_BYTES)
+    board.begin(str(bundle.path), bundle.manifest.version)
+    channels = Channels(
+        ring_fd=create_ring(token=TOKEN), token=TOKEN.hex(), publications=(make_pipe(), make_pipe()),
+        commands=commands, records_in=records.write_fd, records_out=records.read_fd,
     )  # fmt: skip
-    capture = CaptureSpec(
-        **own, source=chosen, fps=5.0, contract=bundle.manifest.input, epoch=1, active=0,
-        publications=(publications.write_fd,),
-    )  # fmt: skip
-    return loop, capture
+    return Plan(configured(bundle.manifest.name), Boot(bundle.path), board, channels, WatchdogSpec()), board
 
 
 def take_turns(bundle: Bundle, variant: Variant, marks: Marks, turns: int) -> None:
-    """Let the real loop decide on `turns` frames, in this process."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    spec, capture = specs(bundle, ours)
-    session, link = open_session(bundle, variant=variant), Link(ours)
-    marked = Marked(session, marks, Press(capture), link, turns)
-    decider, twin = (
-        make_decider("classify", spec.decider.options, Path("/"), bundle.manifest.labels, spec.actions)
-        for _ in range(2)
-    )
-    parts = Parts(
-        session=marked,
-        preprocessor=Preprocessor(bundle.manifest.input, variant.input),
-        decider=decider,
-        twin=twin,
-        ring=RingReader(RingMemory(spec.ring_fd, TOKEN, writable=False)),
-        board=Board(()),
-        memory=None,
-        taps=None,
-        head=None,
-        placement=Placement(None, None),
-    )
-    session.invoke()  # packs weights
-    gc.collect()
-    gc.freeze()  # as the loop does
-    marked.capture()
-    marks.end("before")
-    decide_forever(spec, link, parts)
-    session.close()
-    theirs.close()
+    """Let the agent's loop run in this process, and decide on `turns` frames."""
+    plan, board = planned(bundle)
+    session = Marked(open_session(bundle, variant=variant), marks, turns)
+    line = Line(plan, board, session)
+    spec, _ = plan.loop(line.fileno(), 0)
+    loop.open_session = lambda *_args, **_options: session  # the only thing of the loop that is not its own
+    loop.run(msgspec.structs.replace(spec, parent=os.getppid()), line)
 
 
 def main(path: Path, turns: int) -> None:
