@@ -39,6 +39,7 @@ class Board:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,  # Ctrl-C is for the test, which then tells the board
             )
 
     @property

@@ -29,7 +29,8 @@ class Namespace:
     """A network namespace with nothing but its loopback."""
 
     def __init__(self) -> None:
-        self._keeper = subprocess.Popen(["unshare", "--net", "cat"], stdin=subprocess.PIPE)
+        command = ["unshare", "--net", "cat"]
+        self._keeper = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         self.pid = self._keeper.pid
         here, there = Path("/proc/self/ns/net").readlink(), Path(f"/proc/{self.pid}/ns/net")
         limit_s = time.monotonic() + 10

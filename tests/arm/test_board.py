@@ -1,6 +1,7 @@
 """A bundle and the whole agent on an emulated Raspberry Pi 4 and 5: the board's instructions, not its speed."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -51,3 +52,10 @@ def test_golden_samples_agree_on_a_board_and_the_agent_decides_there(
     went = {shown[(line.frame - 1) % FRAMES] for line in decided if line.action == "go"}
     assert went == {GREEN}
     assert {line.action for line in decided} == {"go", "stop"}
+
+
+def test_a_board_ends_with_a_command_that_a_signal_ends(
+    on_board: Callable[..., "subprocess.CompletedProcess[str]"],
+) -> None:
+    killed = on_board("cortex-a72", "python3", "-c", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    assert killed.returncode == 128 + signal.SIGTERM
