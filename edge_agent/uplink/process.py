@@ -96,6 +96,8 @@ class Uplink:
                 self._close_window(now_s - due_s + self._spec.window_s)
                 due_s = now_s + self._spec.window_s
         if self._outbox is not None:
+            self._hear_update()
+            self._outbox.put(self._rows, self._stamp())  # events of the window that is not over
             self._outbox.spill()
         if self._line is not None:
             self._line.close()
