@@ -4,6 +4,7 @@ import queue
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -122,6 +123,24 @@ def test_an_error_in_a_callback_does_not_end_the_client(broker: Broker) -> None:
     client.publish("a", b"2")
     assert wait_for(lambda: heard == [b"1", b"2"])
     client.close()
+
+
+def test_a_message_that_the_socket_had_not_taken_when_the_line_was_cut_is_told_as_lost() -> None:
+    accepted = bytes.fromhex("20020000")  # CONNACK, MQTT 3.1.1, 3.2
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = MqttClient(f"mqtt://127.0.0.1:{listener.getsockname()[1]}", client_id="x")
+        client.connect()
+        stuck, _ = listener.accept()
+        stuck.recv(100)
+        stuck.sendall(accepted)
+        assert wait_for(lambda: client.connected)
+        taken: queue.Queue[bool] = queue.Queue()
+        sender = threading.Thread(target=lambda: taken.put(client.send("a", bytes(64 << 20), wait_s=30)))
+        sender.start()  # more than any buffer holds, to a broker that has stopped to read
+        stuck.recv(1)
+        stuck.close()
+        assert taken.get(timeout=30) is False
+        client.close()
 
 
 def test_a_broker_that_is_not_there_is_one_clear_error() -> None:
