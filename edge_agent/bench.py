@@ -149,12 +149,13 @@ def running(module: str, *words: str | Path, log: Path) -> Iterator[int]:
     os.close(pipe.write_fd)
     try:
         yield pipe.read_fd
-        _must_run(agent, log)
     except AgentError:
         with suppress(subprocess.TimeoutExpired):  # its pipe closes a moment before it ends
             agent.wait(END_S)
         _must_run(agent, log)
         raise
+    else:
+        _must_run(agent, log)
     finally:
         agent.send_signal(signal.SIGTERM)
         agent.wait()

@@ -81,7 +81,9 @@ class Step:
     builds_on: str = ""
     """Name of the step that must have been kept before."""
     most_busy: float = float("inf")
-    """Not tried where the loop takes a larger share of a frame's period."""
+    """Not tried where the loop takes a larger share of a frame's period, with what it is awake besides."""
+    awake_ms: float = 0.0
+    """Before and behind the time when a frame is due."""
     hindrance: str = ""
     """Why it cannot be tried at all."""
 
@@ -108,7 +110,12 @@ def make_steps(machine: Machine, own: LoopConfig, hindrance: str = "") -> tuple[
     """Steps in their order; the last one goes to what the file says now, `own`, which has a `hindrance` here or not."""
     last, alone = machine.processors[-1], "" if len(machine.processors) > 1 else "there is no other processor"
     forbidden = "" if machine.may_be_urgent else "this user may not have a real-time priority"
-    awake = Step(f"rehearse_ms {REHEARSE_MS:g}", {"rehearse_ms": REHEARSE_MS}, most_busy=ALWAYS_BUSY)
+    awake = Step(
+        f"rehearse_ms {REHEARSE_MS:g}",
+        {"rehearse_ms": REHEARSE_MS},
+        most_busy=ALWAYS_BUSY,
+        awake_ms=2 * REHEARSE_MS,
+    )
     return (
         *_thread_steps(len(machine.processors)),
         Step(f"cpu {last}", {"cpu": last}, FREE, hindrance=alone),
@@ -127,7 +134,8 @@ def _own_step(own: Settings, hindrance: str) -> list[Step]:
         most_busy = ROOM_FOR_TWO
     elif own.priority or own.rehearse_ms:
         most_busy = ALWAYS_BUSY
-    return [Step("as the file has it", msgspec.structs.asdict(own), most_busy=most_busy, hindrance=hindrance)]
+    changes, awake_ms = msgspec.structs.asdict(own), 2 * own.rehearse_ms
+    return [Step("as the file has it", changes, most_busy=most_busy, awake_ms=awake_ms, hindrance=hindrance)]
 
 
 def _thread_steps(processors: int) -> list[Step]:
@@ -154,7 +162,7 @@ def choose(base: LoopConfig, steps: Sequence[Step], period_ms: float, measure: M
     start = now = measure(base)
     for step in steps:
         changed = msgspec.structs.replace(best, **step.changes)
-        reason = _why_not(step, kept, now.loop_p50_ms / period_ms, changed == best)
+        reason = _why_not(step, kept, (now.loop_p50_ms + step.awake_ms) / period_ms, changed == best)
         outcome = Outcome(setting=step.name, verdict=f"not tried: {reason}") if reason else None
         if outcome is None:
             outcome = contest(step, best, changed, measure, lambda: advance(1 / ROUNDS))
@@ -172,7 +180,11 @@ def _why_not(step: Step, kept: set[str], busy: float, same: bool) -> str:
     if step.builds_on and step.builds_on not in kept:
         return f"{step.builds_on} was not kept"
     if busy > step.most_busy:
-        return f"the loop takes {busy:.0%} of the time between two frames"
+        return (
+            f"the loop would be awake for {busy:.0%} of the time"
+            if step.awake_ms
+            else f"the loop takes {busy:.0%} of the time"
+        )
     return "that is what was chosen" if same else ""
 
 

@@ -19,7 +19,7 @@ from edge.bundle import Bundle
 from edge.errors import EdgeError
 from edge_agent.bench import WARM_UP, collect, noise, running, spread
 from edge_agent.choose_loop import Round
-from edge_agent.config import ActuatorConfig, AgentConfig, LoopConfig, load_config
+from edge_agent.config import ActuatorConfig, AgentConfig, HealthConfig, LoopConfig, load_config
 from edge_agent.cores import keep_off
 from edge_agent.plan import Boot
 from edge_agent.supervisor import Supervisor
@@ -97,6 +97,7 @@ def disarm(config: AgentConfig, trial: Trial) -> AgentConfig:
         sensors=(),
         guard=replace(config.guard, watchdog=None),
         loop=trial.loop,
+        health=HealthConfig(thermal=folder / "none", throttled=folder / "none"),  # always this model, always this rate
         fleet=None,
         capture_store=None,
         view=None,

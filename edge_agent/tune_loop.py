@@ -4,14 +4,15 @@ Main path: read both, time a bare inference, try the steps of `choose_loop` on t
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from edge.bundle import Bundle
-from edge.console import progress, table
-from edge.errors import BadConfigError
+from edge.console import progress, say, table
+from edge.errors import AgentError, BadConfigError
 from edge.manifest import AudioInput, InputContract, SeriesInput
 from edge.runtimes import open_session
 from edge_agent.bench import BUSY, time_invoke
@@ -32,6 +33,7 @@ from edge_agent.cores import Placement
 from edge_agent.edit_loop import loop_line
 from edge_agent.loop import open_named
 from edge_agent.loop_trials import prepare_trials
+from edge_agent.report import look
 from edge_agent.start import choose_boot
 from edge_agent.write_loop import check_writable, write_loop
 
@@ -70,6 +72,7 @@ def tune_loop(bundle_path: Path, config_path: Path, *, frames: int, write: bool)
     bundle = open_named(_there(config, bundle_path), config.model)
     if write:
         check_writable(config_path)
+    mention_agent(config)
     frames = max(frames, LEAST_FRAMES)
     runtime, inference_ms = time_inference(bundle, frames)
     wanted_fps = frames_per_s(config.source.fps, bundle.manifest.input)
@@ -95,6 +98,12 @@ def tune_loop(bundle_path: Path, config_path: Path, *, frames: int, write: bool)
 def _there(config: AgentConfig, path: Path) -> Path:
     """The bundle, if it is; raises as `edge run` does."""
     return choose_boot(config, path).path or path
+
+
+def mention_agent(config: AgentConfig) -> None:
+    """One that runs here is not in the way, but in the figures."""
+    with suppress(AgentError):
+        say(f"an agent runs on this device (process {look(config.state_dir).agent.pid}): its work is in the figures")
 
 
 def _choose(own: LoopConfig, period_ms: float, measure: Measure) -> Choice:

@@ -85,7 +85,7 @@ def test_a_loop_that_never_sleeps_gets_no_priority_and_no_rehearsal() -> None:
     board = Board({("priority", 50): 0.5, ("rehearse_ms", 0.8): 0.5}, loop_ms=40.0)
     choice = chosen(board)
     assert choice.loop == BASE
-    assert verdicts(choice)["priority 50"] == "not tried: the loop takes 120% of the time between two frames"
+    assert verdicts(choice)["priority 50"] == "not tried: the loop takes 120% of the time"
     assert not any(loop.priority or loop.rehearse_ms for loop in board.runs)
 
 
@@ -94,6 +94,12 @@ def test_a_second_inference_is_not_tried_where_there_is_no_time_for_it() -> None
     choice = chosen(board)
     assert choice.loop.rehearse_ms == 0.8
     assert not any(loop.rehearse_inference for loop in board.runs)
+
+
+def test_no_rehearsal_takes_the_last_time_that_a_loop_sleeps() -> None:
+    choice = chosen(Board({("priority", 50): 0.8, ("rehearse_ms", 0.8): 0.5}, loop_ms=31.0))
+    assert (choice.loop.priority, choice.loop.rehearse_ms) == (50, 0.0)
+    assert verdicts(choice)["rehearse_ms 0.8"] == "not tried: the loop would be awake for 98% of the time"
 
 
 def test_what_this_user_or_this_machine_may_not_do_is_not_tried() -> None:

@@ -14,7 +14,7 @@ from edge.bundle import open_bundle
 from edge.errors import AgentError, BadArgumentError, BadBundleError, BadConfigError, FileMissingError
 from edge.manifest import AudioInput, ImageInput, SeriesInput
 from edge_agent import tune_loop
-from edge_agent.choose_loop import Outcome, Round
+from edge_agent.choose_loop import Outcome, Round, settings_of
 from edge_agent.cli import bench_command
 from edge_agent.config import LoopConfig, load_config
 from edge_agent.loop_trials import prepare_trials
@@ -42,7 +42,7 @@ def test_the_agent_runs_with_what_was_chosen_and_told(
     assert tuned.start.age_p50_ms > 0
     assert (tuned.fps, tuned.written) == (100, True)
     loop = load_config(config).loop
-    assert (loop.hang_s, tune_loop.settings_of(loop)) == (5, tuned.loop)
+    assert (loop.hang_s, settings_of(loop)) == (5, tuned.loop)
     assert config.read_text().startswith(before.partition("loop:")[0])
     assert config.read_text().endswith("  # longer than any inference\n")
     assert not (config.parent / "applied.txt").exists()
@@ -61,6 +61,21 @@ def test_a_decider_of_sensors_is_timed_without_them(make_bundle: Any, make_confi
     path = make_bundle()
     with prepare_trials(config, path, open_bundle(path), fps=100, frames=50) as trials:
         assert trials.run(LoopConfig()).age_p50_ms > 0
+
+
+def test_an_agent_that_runs_meanwhile_is_mentioned(
+    make_bundle: Any, make_config: Any, start_agent: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = make_config()
+    tune_loop.mention_agent(load_config(config))
+    assert capsys.readouterr().err == ""
+    agent = start_agent(config, make_bundle())
+    agent.goes()
+    agent.until(agent.status, "its status")
+    tune_loop.mention_agent(load_config(config))
+    assert capsys.readouterr().err == (
+        f"an agent runs on this device (process {agent.process.pid}): its work is in the figures\n"
+    )
 
 
 def test_an_agent_that_ends_says_why(make_bundle: Any, make_config: Any, tmp_path: Path) -> None:
@@ -112,7 +127,7 @@ def test_another_rate_than_the_configured_one_is_told(fps: float, word: str) -> 
     tuned = tune_loop.Tuned(
         bundle="a.edge", runtime="litert", frames=50, wanted_fps=30.0, fps=fps, start=start, line="loop: {threads: 1}",
         steps=(Outcome(setting="cpu 1", verdict="not tried: there is no other processor"),),
-        loop=tune_loop.settings_of(LoopConfig()), written=False,
+        loop=settings_of(LoopConfig()), written=False,
     )  # fmt: skip
     assert word in tune_loop.describe(tuned)
     assert ("(not" in tune_loop.describe(tuned)) == bool(word)
