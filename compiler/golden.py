@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from compiler.measure import InputStatistics, Scores
 from compiler.subject import Subject
-from edge.arrays import pack_arrays
 from edge.bundle import LIMITS, Baseline, Golden
 from edge.errors import BadModelError
 from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, Tolerance, Variant
@@ -26,6 +25,10 @@ POOL, POOL_BYTES = 256, 64 * 1024 * 1024
 """Samples to choose from: so many, or as many as fit (inputs above 256 KiB)."""
 LEAST = 2
 """Golden samples of a bundle: one alone would pass a runtime that always says the same."""
+HEAD_BYTES = 1024
+"""Of an .npz with two arrays, at most."""
+USUAL_BYTES = 4 * 1024 * 1024
+"""More than LEAST samples may take so much: 6 pictures of 224 x 224 x 3, 3 of 320 x 320 x 3, as float32."""
 SEED = 20_150_731  # any fixed number: the same statistics must give the same samples
 INT8_STEPS = 2
 """Kernels round an int8 sum differently by one step; the soft-max after it may add another."""
@@ -179,17 +182,21 @@ def _allowed(variant: Variant, outputs: NDArray[np.float32], steps: int = INT8_S
     return steps * (scale if scale is not None else float(np.ptp(outputs)) / 255)
 
 
-def _room(x: NDArray[np.float32], output: NDArray[np.float32]) -> int:
-    """How many samples the bundle format has room for; raises BadModelError if fewer than LEAST."""
-    empty = pack_arrays({"input": x[None][:0], "outputs": output[None][:0]})
-    room = min(LIMITS.golden_samples, (LIMITS.golden_bytes - len(empty)) // (x.nbytes + output.nbytes))
-    if room < LEAST:
+def check_room(one_bytes: int) -> None:
+    """Raise BadModelError if LEAST samples of so many bytes, input and outputs as float32, do not fit into a bundle."""
+    if HEAD_BYTES + LEAST * one_bytes > LIMITS.golden_bytes:
         raise BadModelError(
-            f"one input of this model has {x.nbytes / 2**20:.1f} MiB, and a bundle's golden samples at most "
+            f"one input of this model has {one_bytes / 2**20:.1f} MiB, and a bundle's golden samples at most "
             f"{LIMITS.golden_bytes // 2**20} MiB, at least {LEAST} of them",
-            remedy="train the network for smaller inputs: a picture of 3 colours fits up to 416 x 416",
+            remedy="train the network for smaller inputs: a picture of 3 colours fits up to 1180 x 1180",
         )
-    return room
+
+
+def _room(x: NDArray[np.float32], output: NDArray[np.float32]) -> int:
+    """How many samples are taken; raises BadModelError if the bundle format has no room for LEAST."""
+    one_bytes = x.nbytes + output.nbytes
+    check_room(one_bytes)
+    return max(LEAST, min(LIMITS.golden_samples, (USUAL_BYTES - HEAD_BYTES) // one_bytes))
 
 
 def _pool_size(numbers: int) -> int:

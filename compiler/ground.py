@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import prod
 
 from compiler.checks import compilable_target, judge_reference, judge_split, judge_truth
 from compiler.contract import Resolved
-from compiler.golden import channel_axis
+from compiler.golden import channel_axis, check_room
 from compiler.likeness import judge_likeness
 from compiler.measure import Predictor, Scores, no_prediction, real_inputs, run_reference, score, statistics_of
 from compiler.opening import Request, open_subject
@@ -15,6 +16,7 @@ from compiler.split import Split, split
 from compiler.stage import Stage
 from compiler.subject import Subject
 from compiler.yardstick import Yardstick, fit
+from edge.preprocess import contract_shape
 from edge.target import Target
 
 
@@ -55,6 +57,7 @@ def lay_ground(request: Request, *, stage: Stage, warn: Callable[[str], None]) -
     """
     target = compilable_target(request.order.target)
     subject, resolved = open_subject(request, stage)
+    check_room(4 * prod(contract_shape(resolved.contract)))  # of a bundle, for golden samples; the outputs are small
     parts = split(subject.samples.digests)
     warnings = judge_split(parts)
     calibrate, select, report = (subject.part(part) for part in (parts.calibrate, parts.select, parts.report))

@@ -36,7 +36,7 @@ def compile_side(tmp_path: Path, colour_model: Path, colour_pictures: Path) -> C
     return compile_it
 
 
-@pytest.mark.parametrize(("side", "samples"), [(224, 6), (320, 3)])
+@pytest.mark.parametrize(("side", "samples"), [(224, 6), (320, 3), (640, 2)])
 def test_a_large_picture_compiles_packs_and_opens_with_as_many_golden_samples_as_fit(
     compile_side: Callable[[int], Compiled], side: int, samples: int
 ) -> None:
@@ -52,9 +52,9 @@ def test_a_large_picture_compiles_packs_and_opens_with_as_many_golden_samples_as
 def test_a_picture_of_which_two_do_not_fit_is_refused_with_the_largest_that_does(
     compile_side: Callable[[int], Compiled],
 ) -> None:
-    with pytest.raises(BadModelError, match="at most 4 MiB") as caught:
-        compile_side(420)
-    assert "416 x 416" in caught.value.remedy
+    with pytest.raises(BadModelError, match="at most 32 MiB") as caught:
+        compile_side(1190)
+    assert "1180 x 1180" in caught.value.remedy
 
 
 def statistics(*shape: int) -> InputStatistics:

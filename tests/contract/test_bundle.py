@@ -128,7 +128,7 @@ def test_golden_samples_beyond_their_limit_are_refused_before_they_are_read(
     giant = bytes(LIMITS.golden_bytes + 1)
     data = bytearray(archive.write({**members_of(make_bundle()), "golden.npz": giant}))
     data[data.find(giant) + 99] = 1  # reading it would find it damaged
-    assert "golden.npz has 4194305 bytes, more than 4194304" in refused(tmp_path / "evil.edge", bytes(data))
+    assert "golden.npz has 33554433 bytes, more than 33554432" in refused(tmp_path / "evil.edge", bytes(data))
 
 
 def test_a_compressed_bomb_is_refused_without_unpacking(make_bundle: MakeBundle, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Plug-ins of the bench: a decider that waits; one that stalls and a source that vanishes, when a file says so."""
+"""Plug-ins of the bench: a decider that stalls and a source that vanishes, when a file says so."""
 
 from __future__ import annotations
 
@@ -36,17 +36,6 @@ def stall(kind: str, seconds: float) -> None:
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         pass
-
-
-class Waiting(Classify):
-    """`classify` after a wait of WAIT_S, as for an accelerator: longer than a frame of any camera of the bench."""
-
-    WAIT_S = 0.045
-
-    def step(self, output, now_s):
-        """As classify, later."""
-        time.sleep(self.WAIT_S)
-        return super().step(output, now_s)
 
 
 class Vanishing(Frames):

@@ -31,12 +31,12 @@ WINDOW_S = 0.012
 """A window ends with the first records after it, which come every 10 ms: so 50 messages a second."""
 
 
-def placement() -> dict[str, Any]:
+def placement(*, urgent: bool = True) -> dict[str, Any]:
     """A loop that rehearses, with a processor to itself and a real-time priority as far as this machine allows."""
     cores, wanted = sorted(os.sched_getaffinity(0)), {"rehearse_ms": REHEARSE_MS, "rehearse_inference": True}
     if len(cores) > 1:
         wanted["cpu"] = cores[-1]
-    if may_be_urgent():
+    if urgent and may_be_urgent():
         wanted["priority"] = PRIORITY
     return {"loop": wanted}
 
