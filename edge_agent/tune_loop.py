@@ -74,7 +74,7 @@ def tune_loop(bundle_path: Path, config_path: Path, *, frames: int, write: bool)
         check_writable(config_path)
     mention_agent(config)
     frames = max(frames, LEAST_FRAMES)
-    runtime, inference_ms = time_inference(bundle, frames)
+    runtime, inference_ms = time_inference(bundle, LEAST_FRAMES)
     wanted_fps = frames_per_s(config.source.fps, bundle.manifest.input)
     fps = bounded(wanted_fps, inference_ms)
     with prepare_trials(config_path, bundle_path, bundle, fps=fps, frames=frames) as trials:
