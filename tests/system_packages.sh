@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the tests drive besides Python: a broker, a browser and a microphone. Root installs them; others are told the one line.
-packages="mosquitto chromium chromium-driver alsa-utils"
+# What the tests drive besides Python: a broker, a browser, a microphone and networks. Root installs them; others are told the one line.
+packages="mosquitto chromium chromium-driver alsa-utils iproute2"
 missing=""
 for package in $packages; do
   dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"

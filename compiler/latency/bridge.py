@@ -1,177 +1,142 @@
 """From the engine whose tables are rich (ncnn) to the runtimes that we ship: a factor, and how far it can be off. Pure.
 
-ncnn's page has two dozen networks for each board, LiteRT's kernels (XNNPACK) have four at most and onnxruntime has two
-on one board. So a network's price list comes from ncnn, and what is known of the runtime scales it. Each step adds its
-own spread: the printed interval of a bridged prediction is wide because little has been published, and says so.
+ncnn's page has two dozen networks for each board; of LiteRT with one thread four to seven are published for a board, of
+onnxruntime two for one, with all cores. So a network's price list comes from ncnn, and what is known of the runtime
+scales it. On one board LiteRT is the same number of times slower or faster than its list whatever the network; from
+board to board that number differs. Each step adds its own spread.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, log, sqrt
 from typing import Literal
 
 import numpy as np
 
-from compiler.latency.fit import Matrix, combine, features
+from compiler.latency.anchors import Anchor, between_boards, by_board, litert_anchors, within_boards
 from compiler.latency.prices import Bridge, Prices
+from compiler.latency.spread import combine
 from compiler.latency.tables import Network, Ratios, Table
 
-LEAST_FITTED = 5
-"""Networks; a run with fewer cannot be fitted, only compared with."""
+Dtype = Literal["float32", "int8"]
+THREADS_ALLOWANCE = 0.21
+"""Figures with all cores against a list for one thread: LiteRT gains 1.2 times as much from threads as ncnn does.
+Source: N. Tsukamoto, benchmarks: SSDLite MobileNetV2 with one and four threads, Raspberry Pi 3 and 4."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """All that there is to bridge with."""
+    """All that there is to bridge with; `prices` are for one thread, of boards of no target, too."""
 
     tables: Sequence[Table]
     ratios: Ratios
     networks: dict[str, Network]
     prices: Sequence[Prices]
 
-    def prices_of(self, target: str, threads: int, *, int8: bool = False) -> Prices | None:
-        """Price list of one board, or None."""
-        same = (p for p in self.prices if (p.target, p.threads, p.dtype == "int8") == (target, threads, int8))
-        return next(same, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """log(runtime / what the price list says) of one published figure."""
-
-    target: str
-    engine_dtype: str
-    ratio: float
+    def prices_on(self, board: str, dtype: Dtype) -> Prices:
+        """Price list of one board; every board that is fitted has one in float32, of its own or borrowed."""
+        return next(prices for prices in self.prices if (prices.board, prices.dtype) == (board, dtype))
 
 
 def bridges(published: Published) -> list[Bridge]:
-    """One bridge for each target with a price list for one thread, runtime and dtype."""
+    """One bridge for each target with a price list, runtime and dtype."""
     built = []
     for prices in published.prices:
-        if prices.threads == 1 and prices.dtype != "int8":
-            built += [litert_float(published, prices), litert_int8(published, prices)]
+        if prices.target and prices.dtype != "int8" and not prices.borrowed:
+            built += [litert(published, prices, "float32"), litert(published, prices, "int8")]
             built += [onnxruntime_float(published, prices), onnxruntime_int8(published, prices)]
     return built
 
 
-def litert_float(published: Published, prices: Prices) -> Bridge:
-    """XNNPACK's figures with all cores, corrected for what it gains from threads."""
-    factor, spread, count = settle(litert_anchors(published), prices, analogy(published))
-    scale, scale_spread = thread_scale(published)
+def litert(published: Published, prices: Prices, dtype: Dtype) -> Bridge:
+    """LiteRT's figures with one thread against ncnn's list in that dtype. `prices`: the float list of the board."""
+    listed = published.prices_on(prices.board, dtype)
+    anchors = litert_anchors(published.tables, published.networks, published.prices)
+    factor, spread, words = settle(anchors, listed, halves=prices.dtype == "float16")
     return Bridge(
         runtime="litert",
-        dtype="float32",
+        dtype=dtype,
         target=prices.target,
-        basis=prices.dtype,
+        basis=listed.dtype,
         winograd=False,
-        factor=round(factor * scale, 4),
-        spread=round(combine(spread, scale_spread), 4),
-        source=f"{figures(count)} of XNNPACK with all cores, and LiteRT's own gain from threads",
+        factor=round(factor, 4),
+        spread=round(spread, 4),
+        source=words,
     )
 
 
-def litert_int8(published: Published, prices: Prices) -> Bridge:
-    """XNNPACK's int8 against its float32, on the same boards and networks."""
-    float_bridge = litert_float(published, prices)
-    gains = np.array([log(int8 / float32) for float32, int8 in xnnpack_pairs(published)])
-    centre, spread = centre_of(gains)
-    return Bridge(
-        runtime="litert",
-        dtype="int8",
-        target=prices.target,
-        basis=prices.dtype,
-        winograd=False,
-        factor=round(float_bridge.factor * exp(centre), 4),
-        spread=round(combine(float_bridge.spread, spread), 4),
-        source=f"{float_bridge.source}; int8 {exp(-centre):.2f} times faster, {len(gains)} pairs of XNNPACK",
-    )
+def settle(anchors: Sequence[Anchor], prices: Prices, *, halves: bool) -> tuple[float, float, str]:
+    """(factor, spread in log, words): the board's own figures if there are any, else those of boards of its kind."""
+    own = [anchor for anchor in anchors if anchor.board == prices.board and anchor.int8 == (prices.dtype == "int8")]
+    if own:
+        centre = float(np.median([anchor.ratio for anchor in own]))
+        designs = len({anchor.design for anchor in own})
+        words = f"{figures(len(own))} of LiteRT with 1 thread on that board"
+        return exp(centre), within_boards(anchors) * sqrt(1 + 1 / designs), words
+    kin = by_board(anchor for anchor in anchors if anchor.kind == (prices.dtype == "int8", halves))
+    centre = float(np.mean(list(kin.values())))
+    words = f"LiteRT with 1 thread on {figures(len(kin), 'other board')}"
+    return exp(centre), between_boards(anchors) * sqrt(1 + 1 / len(kin)), words
 
 
 def onnxruntime_float(published: Published, prices: Prices) -> Bridge:
     """Figures of onnxruntime against ncnn where there are any, else ncnn itself."""
-    anchors = [
-        Anchor(ratio.target, ratio.engine_dtype, log(ratio.ms / ratio.ncnn_ms)) for ratio in published.ratios.ratio
-    ]
-    factor, spread, count = settle(anchors, prices, analogy(published))
+    ratios = [log(one.ms / one.ncnn_ms) for one in published.ratios.ratio if one.engine_dtype == prices.dtype]
+    apart = alike(published)
     return Bridge(
         runtime="onnxruntime",
         dtype="float32",
         target=prices.target,
-        basis=prices.dtype,
+        basis="float32",
         winograd=True,
-        factor=round(factor, 4),
-        spread=round(combine(spread, log(thread_scale(published)[0])), 4),
-        source=f"by analogy with ncnn, {figures(count)} of onnxruntime beside it",
+        factor=round(exp(float(np.median(ratios))), 4) if ratios else 1.0,
+        spread=round(combine(apart, THREADS_ALLOWANCE) if ratios else apart, 4),
+        source=f"by analogy with ncnn, {figures(len(ratios))} of onnxruntime beside it",
     )
 
 
 def onnxruntime_int8(published: Published, prices: Prices) -> Bridge:
-    """Nothing is published: ncnn's own int8 against its float, as uncertain as two engines have been apart.
+    """Nothing is published: between ncnn in int8 and LiteRT in int8 on such cores, and unsure which is nearer.
 
-    Not ncnn's int8 price list: six networks of a hundred million MACs and more say nothing of small ones.
+    Not ncnn's int8 price list: onnxruntime's other operators cost in int8 what they cost in float.
     """
-    gains = np.array([log(int8 / float_) for float_, int8 in ncnn_pairs(published, prices)])
-    centre, spread = centre_of(gains)
+    ours = float(np.median([log(int8 / float_) for float_, int8 in ncnn_pairs(published, prices)]))
+    gain = float(np.median(litert_gains(published, halves=prices.dtype == "float16")))
+    theirs = log(litert(published, prices, "float32").factor) + gain
     return Bridge(
         runtime="onnxruntime",
         dtype="int8",
         target=prices.target,
-        basis=prices.dtype,
+        basis="float32",
         winograd=True,
-        factor=round(exp(centre), 4),
-        spread=round(combine(spread, analogy(published), log(thread_scale(published)[0])), 4),
-        source=f"by analogy with ncnn, whose int8 gains {exp(-centre):.2f} there; no figure of onnxruntime in int8",
+        factor=round(exp((ours + theirs) / 2), 4),
+        spread=round(combine(abs(ours - theirs) / 2, onnxruntime_float(published, prices).spread), 4),
+        source=f"by analogy with ncnn's int8 (x {exp(ours):.2f}) and LiteRT's (x {exp(theirs):.2f}), none of its own",
     )
 
 
-def figures(count: int) -> str:
+def litert_gains(published: Published, *, halves: bool) -> list[float]:
+    """log(int8 / float32) of LiteRT, one thread, same board and network, on cores of one kind."""
+    lists = [prices for prices in published.prices if (prices.dtype == "float16") == halves and prices.dtype != "int8"]
+    boards = {prices.board for prices in lists}
+    gains = []
+    for table in published.tables:
+        if table.engine == "xnnpack" and table.board in boards:
+            runs = {run.dtype: run.ms for run in table.run}
+            gains += [log(ms / runs["float32"][name]) for name, ms in runs.get("int8", {}).items()]
+    return gains
+
+
+def alike(published: Published) -> float:
+    """How far, in log, an engine is from ncnn in the same arithmetic on one more board, by LiteRT in float32."""
+    anchors = litert_anchors(published.tables, published.networks, published.prices)
+    boards = by_board(anchor for anchor in anchors if anchor.kind == (False, False))
+    return combine(float(np.mean(list(boards.values()))), between_boards(anchors) * sqrt(1 + 1 / len(boards)))
+
+
+def figures(count: int, noun: str = "figure") -> str:
     """A count in words."""
-    return "no figure" if count == 0 else "1 figure" if count == 1 else f"{count} figures"
-
-
-def settle(anchors: Iterable[Anchor], prices: Prices, alone: float) -> tuple[float, float, int]:
-    """(factor, spread, figures used): the board's own anchors if it has two, else all of the same arithmetic.
-
-    `alone` is the least spread to assume with fewer than three figures: two can agree by chance.
-    """
-    same = [anchor for anchor in anchors if anchor.engine_dtype == prices.dtype]
-    own = [anchor for anchor in same if anchor.target == prices.target]
-    chosen = own if len(own) > 1 else same
-    if len(chosen) < 2:
-        return exp(chosen[0].ratio) if chosen else 1.0, alone, len(chosen)
-    centre, spread = centre_of(np.array([anchor.ratio for anchor in chosen]))
-    return exp(centre), spread if len(chosen) > 2 else max(spread, alone), len(chosen)
-
-
-def centre_of(logs: Matrix) -> tuple[float, float]:
-    """Median, and the farthest that one figure is from the median of the others."""
-    apart = [abs(value - np.median(np.delete(logs, index))) for index, value in enumerate(logs)]
-    return float(np.median(logs)), float(max(apart))
-
-
-def litert_anchors(published: Published) -> list[Anchor]:
-    """XNNPACK's float32 figures against the price list of the same board and threads."""
-    anchors = []
-    for table in published.tables:
-        for run in table.run if table.engine == "xnnpack" else ():
-            prices = published.prices_of(table.target, run.threads)
-            if prices is not None and run.dtype == "float32":
-                for name, ms in run.ms.items():
-                    priced = float(features(published.networks[name].work) @ prices.vector(winograd=False))
-                    anchors.append(Anchor(table.target, prices.dtype, log(ms / priced)))
-    return anchors
-
-
-def xnnpack_pairs(published: Published) -> list[tuple[float, float]]:
-    """(float32, int8) ms of the same network, board and threads."""
-    pairs = []
-    for table in published.tables:
-        if table.engine == "xnnpack":
-            runs: dict[Literal["float32", "float16", "int8"], dict[str, float]] = {
-                run.dtype: run.ms for run in table.run
-            }
-            pairs += [(runs["float32"][name], ms) for name, ms in runs["int8"].items()]
-    return pairs
+    return f"no {noun}" if count == 0 else f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def ncnn_pairs(published: Published, prices: Prices) -> list[tuple[float, float]]:
@@ -180,28 +145,7 @@ def ncnn_pairs(published: Published, prices: Prices) -> list[tuple[float, float]
         run.dtype: run.ms
         for table in published.tables
         for run in table.run
-        if (table.engine, table.target, run.threads) == ("ncnn", prices.target, 1)
+        if (table.engine, table.role, table.board, run.threads) == ("ncnn", "fit", prices.board, 1)
     }
     names = [name for name in runs["int8"] if not published.networks[name].postprocessing]
     return [(runs[prices.dtype][name], runs["int8"][name]) for name in names]
-
-
-def analogy(published: Published) -> float:
-    """How far, in log, two engines of the same arithmetic have been apart at most."""
-    return max(abs(anchor.ratio) for anchor in litert_anchors(published) if anchor.engine_dtype == "float32")
-
-
-def thread_scale(published: Published) -> tuple[float, float]:
-    """How much more LiteRT gains from four threads than ncnn does, and the spread in log of that."""
-    times = {
-        (table.target, run.dtype, run.threads): run.ms
-        for table in published.tables
-        for run in table.run
-        if table.engine == "ncnn"
-    }
-    logs = []
-    for one in published.ratios.scaling:
-        slow, fast = (times[one.target, one.dtype, threads][one.ncnn_network] for threads in (1, 4))
-        logs.append(log(one.litert / (slow / fast)))
-    centre, spread = centre_of(np.array(logs))
-    return exp(centre), spread

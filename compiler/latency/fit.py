@@ -1,148 +1,123 @@
-"""Published times -> coefficients: non-negative least squares in relative error, and how far off it is.
+"""Published times -> prices: the boards of one family are fitted together, each network's relative error counts alike.
 
-Pure numpy. A coefficient is a price: ms for a million MACs of a class, for a million elements, for an operator. None
-may be negative, or the fit would buy accuracy on its own networks with nonsense on others.
+Pure numpy. A price is ms for a million of a feature (for an operator). Two dozen networks cannot tell a dozen prices of
+one board apart, but how prices relate is alike on boards whose engine and arithmetic are the same. So each board has
+prices of its own, drawn towards what its family has in common, and that is found from all boards of the family.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from math import ceil, exp, sinh, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compiler.latency.features import Dtype, expected_price, measure
 from compiler.latency.work import Work
 
 Matrix = NDArray[np.float64]
-COVERAGE = 0.8
-"""Share of networks that an interval is made to contain."""
-DEPTHWISE_PRICE = 4
-"""What a depthwise MAC costs in int8, in pointwise MACs. Only one network published in int8 has any, so it cannot be
-fitted; in float32 the fits give 2.6 (Raspberry Pi 4) and 4.5 (Raspberry Pi 3) with one thread."""
-BOARD_SPREAD = 0.18
-"""How far, in log, one network's price may be off on a board with the same core when all are right on average: its
-memory, its system, and on our runtimes another engine. The least that holds 80 % on each of four such boards, by
-tests/bench/latency_fit.py; XNNPACK's pairs of networks on the Raspberry Pi 3 and 4 stay within it, too."""
-FLOAT_FEATURES = (
-    "pointwise", "winograd", "spatial", "first", "loaded", "pointwise_elements", "other_elements", "operators",
-)  # fmt: skip
-"""`loaded`: depthwise, dense and recurrent MACs, which wait for memory. Only two published networks are dense enough to
-tell their price, and alone it comes out as nothing on two boards; what is left out here would be free."""
-INT8_FEATURES = ("channelwise", "neighbours", "operators")
-"""Six networks are published in int8; nine prices could not be told apart."""
+NOISE = 0.1
+"""Expected error, in log, of one time. Networks are odd on all boards alike, so the mean of boards is not better."""
+FAMILY_APART, FEW_APART = 1.5, 0.5
+"""How far, in log, a family's price may be from the round figures that are expected: where many networks tell, and
+where FEW do. Chosen, as is BOARD_APART, by the errors of networks left out, on all boards of the tables."""
+FEW = 10
+"""Networks; no more are published in int8."""
+BOARD_APART = 0.3
+"""How far, in log, a board's price may be from its family's: a factor of 1.35."""
+ROUNDS = 50
+ENOUGH = 1e-6
+"""The largest step, in log, after which the search ends."""
 
 
-def features(work: Work) -> Matrix:
-    """Return [features] in millions of MACs, millions of elements, and operators; which ones depends on the dtype."""
-    million = 1e-6
-    dense = work.dense + work.recurrent
-    if work.dtype == "int8":
-        channelwise = work.pointwise + dense + DEPTHWISE_PRICE * work.depthwise
-        neighbours = work.winograd + work.spatial + work.first
-        return np.array([channelwise * million, neighbours * million, work.operators])
-    macs = (work.pointwise, work.winograd, work.spatial, work.first, work.depthwise + dense)
-    moved = (work.pointwise_elements, work.other_elements)
-    return np.array([*(count * million for count in macs + moved), work.operators])
+def fit_together(rows: Matrix, logs: Matrix, prior: Matrix) -> Matrix:
+    """Return log prices [boards, features] of one family: first of its mean board, then of each.
 
+    Args:
+        rows: [networks, features], millions.
+        logs: [boards, networks], log(ms); NaN where nothing is published.
+        prior: [features], log prices that are expected; only how they relate matters.
 
-def solve(a: Matrix, b: Matrix) -> Matrix:
-    """Minimise |a x - b| over x >= 0.
-
-    Source: C. Lawson and R. Hanson, "Solving Least Squares Problems", 1974, chapter 23 (active set).
     """
-    x = np.zeros(a.shape[1])
-    free = np.zeros(a.shape[1], bool)
-    tolerance = 1e-10 * float(np.abs(a.T @ b).max() + 1)
-    for _ in range(3 * a.shape[1]):
-        gradient = a.T @ (b - a @ x)
-        gradient[free] = -np.inf
-        if gradient.max() <= tolerance:
+    return fit_boards(rows, logs, fit_family(rows, logs, prior), BOARD_APART)
+
+
+def fit_family(rows: Matrix, logs: Matrix, prior: Matrix) -> Matrix:
+    """Return [features], what the boards of one family have in common; arguments as above."""
+    told = ~np.isnan(logs).all(axis=0)
+    apart = FEW_APART if told.sum() < FEW else FAMILY_APART
+    shared: Matrix = fit_boards(rows[told], mean_board(logs[:, told])[None, :], prior, apart)[0]
+    return shared
+
+
+def mean_board(logs: Matrix) -> Matrix:
+    """Return [networks]: the mean of all boards, each without its own speed, which not all networks tell."""
+    mean: Matrix = np.nanmean(logs - np.nanmean(logs, axis=1, keepdims=True), axis=0)
+    for _ in range(ROUNDS):
+        speeds = np.nanmean(logs - mean, axis=1, keepdims=True)
+        mean = np.nanmean(logs - speeds, axis=0)
+    return mean
+
+
+def fit_boards(rows: Matrix, logs: Matrix, expected: Matrix, apart: float) -> Matrix:
+    """Return log prices [boards, features] that are `apart` from how the expected ones relate, or where times say so.
+
+    Source: the largest posterior of a log-normal model, found by Gauss-Newton steps; A. Gelman and others, "Bayesian
+    Data Analysis", 2013, chapter 13.
+    """
+    pull = (NOISE / apart) ** 2
+    scales = np.nanmean(logs - np.log(rows @ np.exp(expected)), axis=1)
+    prices: Matrix = expected + scales[:, None]
+    for _ in range(ROUNDS):
+        step = newton_step(rows, logs, prices, expected, pull)
+        prices = prices + np.clip(step, -1.0, 1.0)
+        if np.abs(step).max() < ENOUGH:
             break
-        free[int(gradient.argmax())] = True
-        x = _step(a, b, x, free)
-    return x
+    return prices
 
 
-def _step(a: Matrix, b: Matrix, x: Matrix, free: NDArray[np.bool_]) -> Matrix:
-    """Solve for the free unknowns; give up those that would turn negative, the first to reach zero first."""
-    while free.any():
-        wanted = np.zeros_like(x)
-        wanted[free] = np.linalg.lstsq(a[:, free], b, rcond=None)[0]
-        below = free & (wanted <= 0)
-        if not below.any():
-            return wanted
-        share = float((x[below] / (x[below] - wanted[below] + 1e-300)).min())
-        x = x + share * (wanted - x)
-        free &= x > 1e-12
-        x[~free] = 0
-    return x
+def newton_step(rows: Matrix, logs: Matrix, prices: Matrix, expected: Matrix, pull: float) -> Matrix:
+    """One Gauss-Newton step [boards, features] of every board towards its times, and towards what is expected."""
+    known = ~np.isnan(logs)
+    parts = rows * np.exp(prices)[:, None, :]
+    totals = parts.sum(axis=2)
+    slopes = np.where(known[:, :, None], parts / totals[:, :, None], 0.0)
+    errors = np.where(known, logs - np.log(totals), 0.0)
+    count = rows.shape[1]
+    relations = pull * (np.eye(count) - 1 / count)  # a board's speed is free: only how its prices relate is expected
+    curvature = np.swapaxes(slopes, 1, 2) @ slopes + relations + 1e-9 * np.eye(count)
+    gradient = (slopes * errors[:, :, None]).sum(axis=1) - (prices - expected) @ relations
+    step: Matrix = np.linalg.solve(curvature, gradient[:, :, None])[:, :, 0]
+    return step
 
 
-def fit(rows: Matrix, times_ms: Matrix) -> Matrix:
-    """Return prices [features] that bring rows @ prices closest to `times_ms`, each relative to itself."""
-    return solve(rows / times_ms[:, None], np.ones(len(times_ms)))
+def left_out(rows: Matrix, logs: Matrix, prior: Matrix) -> Matrix:
+    """Return log(time / prediction) [boards, networks], each network by a fit that saw it on no board."""
+    errors = np.full(logs.shape, np.nan)
+    for index in range(len(rows)):
+        kept = np.arange(len(rows)) != index
+        prices = fit_together(rows[kept], logs[:, kept], prior)
+        errors[:, index] = logs[:, index] - np.log(np.exp(prices) @ rows[index])
+    return errors
 
 
-def left_out(rows: Matrix, times_ms: Matrix) -> Matrix:
-    """Return log(time / prediction) of each network by a fit that never saw it."""
-    logs = []
-    for index in range(len(times_ms)):
-        kept = np.arange(len(times_ms)) != index
-        predicted = rows[index] @ fit(rows[kept], times_ms[kept])
-        logs.append(np.log(times_ms[index] / max(float(predicted), 1e-9)))
-    return np.array(logs)
+def borrowed_errors(rows: Matrix, logs: Matrix, prior: Matrix) -> Matrix:
+    """Return log(time / prediction) [boards, networks] where a board's prices are its family's, which has not seen it.
 
-
-def spread_of(logs: Matrix, coverage: float = COVERAGE) -> float:
-    """Return how far, in log, the next network is from its prediction, with probability `coverage`.
-
-    Source: conformal prediction by leave-one-out residuals ("jackknife", Barber and others, 2021); with few networks
-    the rank runs over and the largest residual is taken.
+    Only its speed is its own, by its other networks; the network is left out on every board, as in `left_out`.
     """
-    rank = min(len(logs), ceil(coverage * (len(logs) + 1)))
-    return float(np.sort(np.abs(logs))[rank - 1])
+    errors = np.full(logs.shape, np.nan)
+    for board, network in np.ndindex(*logs.shape):
+        kept = np.arange(len(rows)) != network
+        others = np.delete(logs, board, axis=0)[:, kept]
+        apart = logs[board] - np.log(rows @ np.exp(fit_family(rows[kept], others, prior)))
+        errors[board, network] = apart[network] - np.nanmedian(apart[kept])
+    return errors
 
 
-def calibrated_spread(spread: float, models: int) -> float:
-    """Spread of a prediction that `models` measurements on the very board have scaled; `spread` is the price list's."""
-    return combine(spread, BOARD_SPREAD) * sqrt(1 + 1 / models)
+def matrix(works: Sequence[Work], names: Sequence[str]) -> Matrix:
+    """Return [networks, features] in millions."""
+    return np.array([measure(work, names) for work in works])
 
 
-def half_width(spread: float) -> float:
-    """Half of the interval [ms / e^spread, ms * e^spread], as a share of ms."""
-    return sinh(spread)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """How the whole procedure does on networks that it never saw."""
-
-    median_error: float
-    """Of |prediction / time - 1|."""
-    covered: float
-    """Share of networks inside the interval that was printed for them."""
-    half_width: float
-    """Mean of the printed intervals, as a share of the prediction."""
-
-
-def check(rows: Matrix, times_ms: Matrix) -> Check:
-    """Leave each network out of everything: of the fit, and of the residuals that its interval is made of."""
-    errors, inside, widths = [], [], []
-    logs = left_out(rows, times_ms)
-    for index, log in enumerate(logs):
-        kept = np.arange(len(times_ms)) != index
-        spread = spread_of(left_out(rows[kept], times_ms[kept]))
-        errors.append(abs(exp(-log) - 1))
-        inside.append(abs(log) <= spread)
-        widths.append(half_width(spread))
-    return Check(float(np.median(errors)), float(np.mean(inside)), float(np.mean(widths)))
-
-
-def combine(*spreads: float) -> float:
-    """Add independent spreads."""
-    return float(np.sqrt(sum(spread**2 for spread in spreads)))
-
-
-def matrix(works: Sequence[Work]) -> Matrix:
-    """Return [networks, features]; all works have one dtype."""
-    return np.stack([features(work) for work in works])
+def log_prior(names: Sequence[str], dtype: Dtype, threads: int) -> Matrix:
+    """Return [features], what prices are expected to be before any time is read; only how they relate matters."""
+    return np.log([expected_price(name, dtype, threads) for name in names])

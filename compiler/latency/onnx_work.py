@@ -15,6 +15,9 @@ FREE = {
 """Moves no data, or onnxruntime fuses it into what stands before it."""
 FUSED_AFTER = {"Conv": {"Relu", "Clip", "LeakyRelu", "HardSigmoid"}}
 """Activations that become part of a convolution."""
+EXPONENTIAL = {
+    "Sigmoid", "Tanh", "Softmax", "LogSoftmax", "Swish", "Mish", "Gelu", "Erf", "Exp", "Elu", "Selu", "Softplus",
+}  # fmt: skip
 UNCOUNTED = {
     "If", "Loop", "Scan", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "Einsum", "Attention",
 }  # fmt: skip
@@ -103,8 +106,24 @@ def _recurrent(node: Node, tally: Tally) -> None:
     tally.recurrent(prod(node.read[0]), prod(node.written[0]), weights, steps=node.read[0][0])
 
 
+def _pool(node: Node, tally: Tally) -> None:
+    tally.pool(prod(node.written[0]), prod(node.attributes["kernel_shape"]))
+
+
+def _mean(node: Node, tally: Tally) -> None:
+    tally.pool(prod(node.written[0]), prod(node.read[0]) // prod(node.written[0]))
+
+
+def _moved(node: Node) -> int:
+    return sum(prod(shape) for shape in node.read + node.written if shape)
+
+
+def _exponential(node: Node, tally: Tally) -> None:
+    tally.exponential(_moved(node))
+
+
 def _other(node: Node, tally: Tally) -> None:
-    tally.other(sum(prod(shape) for shape in node.read + node.written if shape))
+    tally.other(_moved(node))
 
 
 READERS: dict[str, Reader] = {
@@ -115,4 +134,9 @@ READERS: dict[str, Reader] = {
     "LSTM": _recurrent,
     "GRU": _recurrent,
     "RNN": _recurrent,
+    "MaxPool": _pool,
+    "AveragePool": _pool,
+    "GlobalAveragePool": _mean,
+    "GlobalMaxPool": _mean,
+    **dict.fromkeys(EXPONENTIAL, _exponential),
 }

@@ -7,9 +7,9 @@ from math import exp, log
 import numpy as np
 from msgspec.structs import replace
 
-from compiler.latency.features import read_work
-from compiler.latency.fit import calibrated_spread, combine, features
 from compiler.latency.prices import Bridge, Prices, load_coefficients
+from compiler.latency.read import read_work
+from compiler.latency.spread import calibrated_spread, combine
 from edge.calibration import Calibration, Timing
 from edge.errors import BadArgumentError
 from edge.manifest import Latency, Variant
@@ -18,8 +18,8 @@ from edge.target import Target
 BEYOND = 2.0
 """Times the spread, for a prediction below the smallest network that was fitted: the fit has not been there."""
 FARTHEST = 20.0
-"""Below a twentieth of the smallest network nothing is predicted: there a call's overhead decides, and no published
-table shows it."""
+"""Below a twentieth of the smallest network in float nothing is predicted: there a call's overhead decides, and no
+published table shows it."""
 OLD_SPREAD = log(1.35)
 """tflite-runtime 2.14 against LiteRT 2.3 on the same float model: an allowance, no figure is published.
 Source: their instructions per inference in 8 bits, emulated Cortex-A72: 73.2 to 54.1 million."""
@@ -93,20 +93,23 @@ def estimate_ms(content: bytes, variant: Variant, target: Target) -> Estimate | 
     work = None if bridge is None else read_work(content, variant)
     if bridge is None or work is None:
         return None
-    prices = coefficients.prices_for(bridge)
-    listed = float(features(replace(work, dtype=bridge.basis)) @ prices.vector(winograd=bridge.winograd))
-    if listed * FARTHEST < prices.least_ms:
+    prices, floats = coefficients.prices_for(bridge), coefficients.float_prices_for(bridge)
+    if floats.listed_ms(work) * FARTHEST < floats.least_ms:
         return None
-    spread = combine(bridge.spread, OLD_SPREAD) if old else bridge.spread
+    listed = prices.listed_ms(work, winograd=bridge.winograd)
     beyond = listed < prices.least_ms
+    # what few networks were fitted in int8, all large, agree on says little of small ones: no more than float does
+    prices_spread = max(prices.spread, floats.spread) if beyond else prices.spread
+    spread = combine(bridge.spread, OLD_SPREAD) if old else bridge.spread
     cpu = " on the CPU alone" if target.providers and variant.runtime == "onnxruntime" else ""
     source = f"1 thread{cpu}; {words(prices, bridge, old=old)}"
-    return Estimate(listed * bridge.factor, prices.spread, spread, source, beyond)
+    return Estimate(listed * bridge.factor, prices_spread, spread, source, beyond)
 
 
 def words(prices: Prices, bridge: Bridge, *, old: bool) -> str:
     """Say what a prediction rests on."""
-    table = f"{prices.networks} networks of ncnn's table for {prices.board}"
+    lent = f", with what single precision costs on {prices.lenders} other boards" if prices.lenders else ""
+    table = f"{prices.networks} networks of ncnn's table for {prices.board}{lent}"
     board = f"{table} (error of those left out {prices.median_error:.0%})"
     like = ", as if it were LiteRT" if old else ""
     return f"{board}; x {bridge.factor:.2f}, {bridge.source}{like}"

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 
-from compiler.latency.fit import FLOAT_FEATURES, INT8_FEATURES, Matrix
+from compiler.latency.features import measure
+from compiler.latency.work import Work
 from edge.manifest import Record
 
 Price = Annotated[float, msgspec.Meta(ge=0)]
@@ -34,14 +35,21 @@ class Prices(Record, frozen=True, kw_only=True):
     least_ms: Positive
     """Of the networks fitted: a prediction below lies outside of what is known."""
     source: str
+    lenders: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Boards that lend how prices relate in single precision, where ncnn computes in half: only the speed is this
+    board's. Its check is one for all: each lender priced by the others."""
 
-    def vector(self, *, winograd: bool = True) -> Matrix:
-        """Prices in the order of the features; without Winograd, all neighbours cost what strided ones do."""
-        names = INT8_FEATURES if self.dtype == "int8" else FLOAT_FEATURES
+    @property
+    def borrowed(self) -> bool:
+        """Whether other boards lend."""
+        return self.lenders > 0
+
+    def listed_ms(self, work: Work, *, winograd: bool = True) -> float:
+        """What `work` costs by this list; without Winograd, all neighbours cost what strided ones do."""
         prices = dict(self.price)
-        if not winograd and "spatial" in prices:
+        if not winograd:
             prices["winograd"] = max(prices["winograd"], prices["spatial"])
-        return np.array([prices[name] for name in names])
+        return float(measure(work, tuple(prices)) @ np.array(list(prices.values())))
 
 
 class Bridge(Record, frozen=True, kw_only=True):
@@ -71,8 +79,14 @@ class Coefficients(Record, frozen=True, kw_only=True):
 
     def prices_for(self, bridge: Bridge) -> Prices:
         """The price list that `bridge` scales: of its board with one thread."""
-        wanted = (bridge.target, bridge.basis, 1)
-        return next(p for p in self.prices if (p.target, p.dtype, p.threads) == wanted)
+        return self._single(bridge.target, bridge.basis)
+
+    def float_prices_for(self, bridge: Bridge) -> Prices:
+        """The same board's list in float32, its own or borrowed."""
+        return self._single(bridge.target, "float32")
+
+    def _single(self, target: str, dtype: str) -> Prices:
+        return next(p for p in self.prices if (p.target, p.dtype, p.threads) == (target, dtype, 1))
 
 
 @cache

@@ -31,11 +31,14 @@ class Table(Record, frozen=True, kw_only=True):
     engine: Engine
     board: Text
     target: str
-    """The target that this board is, or that shares its core and clock."""
+    """The target that this board is, or that shares its core and clock; empty if there is none."""
     core: str
-    role: Literal["fit", "check"] = "fit"
-    """To check: another board with the same core, to test scaling by a calibration on; nothing is fitted to it."""
+    role: Literal["fit", "kin", "check"] = "fit"
+    """Kin: of no target, but fitted with the others, to tell how prices relate. To check: another board with the same
+    core as one of ours, to test scaling by a calibration on; nothing is fitted to it."""
     statistic: Literal["least", "mean"]
+    clock: Positive = 1.0
+    """Of this board's cores over that of the board of the same name on ncnn's page, where they differ."""
     source: Text
     run: tuple[Run, ...]
 
@@ -53,22 +56,10 @@ class Ratio(Record, frozen=True, kw_only=True):
     source: Text
 
 
-class Scaling(Record, frozen=True, kw_only=True):
-    """How many times faster LiteRT is with four threads than with one, and the ncnn network to compare that with."""
-
-    target: str
-    dtype: Literal["float32", "int8"]
-    network: str
-    litert: Positive
-    ncnn_network: str
-    source: Text
-
-
 class Ratios(Record, frozen=True, kw_only=True):
     """`ratios.toml`."""
 
     ratio: tuple[Ratio, ...]
-    scaling: tuple[Scaling, ...]
 
 
 class Network(Record, frozen=True, kw_only=True):
@@ -98,7 +89,7 @@ def load_tables() -> tuple[Table, ...]:
 
 @cache
 def load_ratios() -> Ratios:
-    """Pairs of engines, and of thread counts, that one source timed side by side."""
+    """Pairs of engines that one source timed side by side."""
     text = (files("compiler.latency") / "ratios.toml").read_text("utf-8")
     return msgspec.convert(tomllib.loads(text), Ratios)
 

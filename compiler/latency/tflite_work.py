@@ -97,6 +97,15 @@ def _memory(operator: Operator, tally: Tally) -> None:
     tally.recurrent(prod(operator.read[0]), prod(operator.written[0]), prod(features) + prod(time), steps=1)
 
 
+def _pool(operator: Operator, tally: Tally) -> None:
+    options = operator.options
+    tally.pool(prod(operator.written[0]), options.filterHeight * options.filterWidth)
+
+
+def _exponential(operator: Operator, tally: Tally) -> None:
+    tally.exponential(operator.moved)
+
+
 def _other(operator: Operator, tally: Tally) -> None:
     tally.other(operator.moved)
 
@@ -111,4 +120,7 @@ READERS: dict[str, Reader] = {
     "UNIDIRECTIONAL_SEQUENCE_LSTM": _recurrent,
     "UNIDIRECTIONAL_SEQUENCE_RNN": _recurrent,
     "BIDIRECTIONAL_SEQUENCE_LSTM": _recurrent,
+    "MAX_POOL_2D": _pool,
+    "AVERAGE_POOL_2D": _pool,
+    **dict.fromkeys(("LOGISTIC", "TANH", "SOFTMAX", "LOG_SOFTMAX", "EXP", "GELU", "ELU"), _exponential),
 }

@@ -16,6 +16,9 @@ from edge.manifest import Record
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Shape = Sequence[int]
 """Of one tensor without its batch, channels last: (height, width, channels) or (length, channels) or (features,)."""
+LARGE_TENSOR = 500_000
+"""Elements. One to two megabytes: more than the caches that the cores of such boards have of their own, so that several
+threads wait for one memory."""
 MacClass = Literal["pointwise", "winograd", "spatial", "first", "depthwise", "dense", "recurrent"]
 FIRST_CHANNELS = 4
 """A convolution on so few channels is the first one: pictures have 1 to 4, and kernels cannot fill their lanes."""
@@ -40,8 +43,15 @@ class Work(Record, frozen=True, kw_only=True):
     weights: Count = 0
     pointwise_elements: Count = 0
     """Read and written by 1x1 convolutions."""
+    spatial_elements: Count = 0
+    """Read and written by the convolutions counted as `spatial` or `first`."""
     other_elements: Count = 0
-    """Read and written by operators that multiply nothing: additions, pooling, concatenation, activations."""
+    """Read and written by operators that multiply nothing: additions, concatenation, activations. A pool reads each
+    of its windows, so an element in nine windows counts nine times."""
+    exponential_elements: Count = 0
+    """Those of the others whose function needs an exponential: sigmoid, swish, tanh, softmax."""
+    large_elements: Count = 0
+    """Read and written by operators whose tensors have LARGE_TENSOR elements and more on average."""
     elements: Count = 0
     """Read and written by all operators."""
     operators: Count = 0
@@ -84,6 +94,7 @@ class Tally:
         moved = prod(read) + prod(written)
         self._add("weights", weights)
         self._add("pointwise_elements", moved if kind == "pointwise" else 0)
+        self._add("spatial_elements", moved if kind in {"spatial", "first"} else 0)
         self._operator(moved)
 
     def dense(self, read: int, written: int, weights: int, *, rows: int = 1) -> None:
@@ -103,12 +114,22 @@ class Tally:
         self._add("other_elements", moved)
         self._operator(moved)
 
+    def exponential(self, moved: int) -> None:
+        """Count an operator that multiplies nothing, but computes exponentials."""
+        self._add("exponential_elements", moved)
+        self.other(moved)
+
+    def pool(self, written: int, window: int) -> None:
+        """Count a pool of `written` elements, each over `window` of those read; a global one reads everything once."""
+        self.other(written * (window + 1))
+
     def work(self, dtype: Literal["float32", "float16", "int8"] = "float32") -> Work:
         """All that was counted."""
         return msgspec.convert({**self.counts, "dtype": dtype}, Work)
 
     def _operator(self, moved: int) -> None:
         self._add("elements", moved)
+        self._add("large_elements", moved if moved > 2 * LARGE_TENSOR else 0)
         self._add("operators", 1)
 
     def _add(self, what: str, count: int) -> None:

@@ -1,18 +1,24 @@
 """An emulated Raspberry Pi: built once under .cache, used by every test here."""
 
+import fcntl
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-REPO = Path(__file__).parents[2]
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "end_to_end")]  # boards.py; whole_fleet.py
+
+from boards import HERE, REPO, board_command
+from colour_bundles import compile_colours
+
 CACHE = REPO / ".cache" / "arm"
-HERE = Path(__file__).parent
 
 
 def missing() -> str:
@@ -38,25 +44,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Of the processes that share the tests out, the others wait until one has built the board."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def device_root() -> Path:
     """The board's root filesystem, with everything that `pip install edgewright[agent]` brings."""
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["agent"]]
     stamp, key = CACHE / "built-for", "\n".join([*wanted, (REPO / "constraints.txt").read_text()])
-    if not stamp.exists() or stamp.read_text() != key:
-        command = ["bash", str(HERE / "make_device.sh"), str(CACHE), "-c", str(REPO / "constraints.txt"), *wanted]
-        done = subprocess.run(
-            command,
-            env={**os.environ, "PIP_PYTHON": sys.executable},
-            capture_output=True,
-            check=False,
-            text=True,
-            timeout=280,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        stamp.write_text(key)
+    with one_at_a_time():
+        if not stamp.exists() or stamp.read_text() != key:
+            constraints = ["-c", str(REPO / "constraints.txt")]
+            build(["bash", str(HERE / "make_device.sh"), str(CACHE), *constraints, *wanted])
+            stamp.write_text(key)
     return CACHE / "root-arm64"
+
+
+@pytest.fixture(scope="session")
+def counting_plugin(device_root: Path) -> Path:
+    """What counts instructions in the emulator."""
+    if not shutil.which("gcc"):
+        pytest.skip("needs a C compiler for the emulator's plugin: apt install gcc")
+    with one_at_a_time():
+        return Path(build(["bash", str(HERE / "make_plugin.sh"), str(CACHE)]).split()[-1])
+
+
+def build(command: list[str]) -> str:
+    """Run a script that builds something, with our pip; returns what it prints."""
+    environment = {**os.environ, "PIP_PYTHON": sys.executable}
+    done = subprocess.run(command, env=environment, capture_output=True, check=False, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.fixture
@@ -64,9 +89,19 @@ def on_board(device_root: Path, tmp_path: Path) -> Callable[..., "subprocess.Com
     """Run a command on a board: this checkout is /opt/edgewright there, and `tmp_path` is /mnt/test."""
 
     def run(cpu: str, *command: str, timeout_s: float = 120) -> "subprocess.CompletedProcess[str]":
-        binds = ["-b", f"{REPO}:/opt/edgewright", "-b", f"{tmp_path}:/mnt/test"]
-        script = ["bash", str(HERE / "run_device.sh"), "-c", cpu, *binds, str(device_root)]
-        inside = ["env", "PYTHONPATH=/opt/edgewright", "PYTHONDONTWRITEBYTECODE=1", *command]
-        return subprocess.run([*script, *inside], capture_output=True, check=False, text=True, timeout=timeout_s)
+        words = board_command(device_root, cpu, tmp_path, *command)
+        return subprocess.run(words, capture_output=True, check=False, text=True, timeout=timeout_s)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled here for the board, by the real command."""
+    return compile_colours(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def next_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The next version of it."""
+    return compile_colours(tmp_path_factory.mktemp("bundle"), version=2, network="load_surer")

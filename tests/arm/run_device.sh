@@ -34,7 +34,9 @@ inner() {                                   # runs as root of the new user names
   export container=lxc QEMU_CPU=$CPU HOME=/root LANG=C.UTF-8 PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   if [ -n "$PLUGIN" ]; then QEMU_PLUGIN=/run/plugin/$(basename "$PLUGIN"); export QEMU_PLUGIN; fi
   unset LD_LIBRARY_PATH ROOT CPU PLUGIN HOST BINDLIST MYSYNC TMPDIR
-  exec chroot "$NEWROOT" "$@"
+  # not `exec`: the emulator kills itself where a signal ends its guest, and the kernel lets no first process of a
+  # namespace do that: it would hang for ever
+  local rc=0; chroot "$NEWROOT" "$@" || rc=$?; exit $rc
 }
 export -f inner; export NEWROOT=$ROOT
 unshare -U -m -p -f --kill-child bash -c 'inner "$@"' run_device "$@" <&0 &

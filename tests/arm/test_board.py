@@ -1,8 +1,8 @@
 """A bundle and the whole agent on an emulated Raspberry Pi 4 and 5: the board's instructions, not its speed."""
 
 import json
+import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,45 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from colour_bundles import GREEN, MODEL, pictures
 
 from edge_agent.actuators.recorder import read_lines
 
-HERE = Path(__file__).parent
-SIDE, FRAMES, GREEN = 32, 60, 1
-CONTRACT = f"""kind = "image"
-labels = ["red", "green", "blue"]
-width = {SIDE}
-height = {SIDE}
-colour = "RGB"
-layout = "NCHW"
-resize = "stretch"
-scale = {1 / 255!r}
-"""
-
-
-def pictures(count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [count, SIDE, SIDE, 3], noise with one colour that stands out, and which one."""
-    labels = rng.integers(0, 3, count)
-    found = rng.integers(0, 130, (count, SIDE, SIDE, 3))
-    found[np.arange(count), ..., labels] += rng.integers(60, 120, (count, 1, 1))
-    return found.astype(np.uint8), labels
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Compiled here for the board, by the real command."""
-    folder = tmp_path_factory.mktemp("bundle")
-    x, y = pictures(500, np.random.default_rng(4))
-    np.savez(folder / "data.npz", x=x, y=y)
-    (folder / "colours.input.toml").write_text(CONTRACT)
-    words = ["--target", "raspberrypi4", "--data", folder / "data.npz", "--input", folder / "colours.input.toml"]
-    command = [sys.executable, "-m", "edge.cli", "compile", f"{HERE / 'colours.py'}:load", *words]
-    out = folder / "colours.edge"
-    done = subprocess.run(
-        [*map(str, command), "--name", "colours", "-o", str(out), "-q"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return out
+FRAMES = 60
 
 
 @pytest.mark.parametrize("cpu", ["cortex-a72", "cortex-a76"])
@@ -62,7 +28,7 @@ def test_golden_samples_agree_on_a_board_and_the_agent_decides_there(
     record = {"kind": "recorder", "path": "/mnt/test/record.txt", "max_age_ms": 10_000, "safe_state": "stop"}
     config: dict[str, Any] = {
         "device": "board",
-        "model": "colours",
+        "model": MODEL,
         "state_dir": "/mnt/test/state",
         "source": {"kind": "frames", "path": "/mnt/test/frames.npy", "fps": 5},
         "decider": {"kind": "classify", "go": ["green"], "floor": 0.5, "hold_s": 0.2, "max_gap_s": 10.0},
@@ -86,3 +52,10 @@ def test_golden_samples_agree_on_a_board_and_the_agent_decides_there(
     went = {shown[(line.frame - 1) % FRAMES] for line in decided if line.action == "go"}
     assert went == {GREEN}
     assert {line.action for line in decided} == {"go", "stop"}
+
+
+def test_a_board_ends_with_a_command_that_a_signal_ends(
+    on_board: Callable[..., "subprocess.CompletedProcess[str]"],
+) -> None:
+    killed = on_board("cortex-a72", "python3", "-c", "import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
+    assert killed.returncode == 128 + signal.SIGTERM

@@ -33,14 +33,17 @@ class Net:
     def depthwise(self, kernel: int = 3, stride: int = 1) -> "Net":
         return self.conv(self.channels, kernel, stride, groups=self.channels)
 
-    def pool(self, stride: int = 2, *, kernel: int = 0) -> "Net":
-        """With a kernel: no padding, and the last window may hang over, as Caffe does."""
-        before = self.size
+    def pool(self, stride: int = 2, *, kernel: int = 0, window: int = 0) -> "Net":
+        """With a kernel: no padding, and the last window may hang over, as Caffe does. `window`: with padding."""
         self.height, self.width = (
             ceil((size - kernel) / stride) + 1 if kernel else ceil(size / stride) for size in (self.height, self.width)
         )
-        self.tally.other(before + self.size)
+        self.tally.pool(self.size, (kernel or window or stride) ** 2)
         return self
+
+    def branch(self, height: int, width: int, channels: int) -> "Net":
+        """Another tensor of the same network; its work counts in the same place."""
+        return Net(height, width, channels, self.tally)
 
     def mean(self) -> "Net":
         before = self.size
@@ -91,11 +94,20 @@ def mobilenet_v1() -> Work:
 def mobilenet_v2() -> Work:
     """Sandler and others, 2018, table 2: (expansion, channels, repeats, stride)."""
     net = Net(224, 224).conv(32, 3, 2)
-    stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-    for expansion, channels, repeats, first_stride in stages:
-        for index in range(repeats):
-            bottleneck(net, net.channels * expansion, channels, 3, first_stride if index == 0 else 1)
+    for stage in MOBILENET_V2:
+        mobilenet_v2_stage(net, *stage)
     return net.conv(1280).mean().dense(1000).elementwise().work()
+
+
+MOBILENET_V2 = (
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+)  # fmt: skip
+
+
+def mobilenet_v2_stage(net: Net, expansion: int, channels: int, repeats: int, stride: int) -> None:
+    """One line of that table."""
+    for index in range(repeats):
+        bottleneck(net, net.channels * expansion, channels, 3, stride if index == 0 else 1)
 
 
 def bottleneck(net: Net, expanded: int, channels: int, kernel: int, stride: int, gate: int = 0, act: int = 0) -> None:
@@ -157,11 +169,11 @@ def vgg16() -> Work:
 
 def resnet18() -> Work:
     """He and others, 2015, table 1; the first shortcut is projected, too, as in the Caffe models of the time."""
-    net = Net(224, 224).conv(64, 7, 2).pool()
+    net = Net(224, 224).conv(64, 7, 2).pool(window=3)
     for channels, first_stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
         for index, stride in enumerate((first_stride, 1)):
             if index == 0:
-                Net(net.height, net.width, net.channels, net.tally).conv(channels, 1, stride)
+                net.branch(net.height, net.width, net.channels).conv(channels, 1, stride)
             net.conv(channels, 3, stride).conv(channels, 3).elementwise(2).elementwise()
     return net.mean().dense(1000).elementwise().work()
 
@@ -173,7 +185,7 @@ def squeezenet() -> Work:
         ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256))
     ):
         net.conv(squeeze)
-        Net(net.height, net.width, squeeze, net.tally).conv(expand)
+        net.branch(net.height, net.width, squeeze).conv(expand)
         net.conv(expand, 3)
         net.channels = 2 * expand
         net.elementwise()  # the two halves are joined
@@ -183,10 +195,10 @@ def squeezenet() -> Work:
     return net.conv(1000).mean().elementwise().work()
 
 
-OURS: dict[str, Callable[[], Work]] = {
-    "mobilenet_v1_paper": mobilenet_v1,
-    "mobilenet_v2_paper": mobilenet_v2,
-    "mobilenet_v3_large_paper": mobilenet_v3_large,
-    "mobilenet_v3_small_paper": mobilenet_v3_small,
+OURS: dict[str, tuple[int, Callable[[], Work]]] = {
+    "mobilenet_v1_paper": (224, mobilenet_v1),
+    "mobilenet_v2_paper": (224, mobilenet_v2),
+    "mobilenet_v3_large_paper": (224, mobilenet_v3_large),
+    "mobilenet_v3_small_paper": (224, mobilenet_v3_small),
 }
-"""Networks that a table names and whose work comes from here."""
+"""Networks that a table names and whose work comes from here: pixels of the input, and how to count."""

@@ -4,20 +4,22 @@ python tests/bench/latency_fit.py docs/benchmarks
 """
 
 import sys
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
 import msgspec
 import numpy as np
-from latency_page import Report, Scaled, Smaller, write_page
-from msgspec.structs import replace
+from latency_families import Family, borrowed, families, family, fitted_names
+from latency_page import Bridged, Kin, Report, Scaled, Smaller, write_page
 
-from compiler.latency import fit
-from compiler.latency.bridge import LEAST_FITTED, Published, bridges
-from compiler.latency.fit import FLOAT_FEATURES, INT8_FEATURES, Matrix, features, half_width, matrix
+from compiler.latency.anchors import litert_anchors
+from compiler.latency.bridge import Published, bridges, settle
+from compiler.latency.fit import Matrix
 from compiler.latency.predict import BEYOND
 from compiler.latency.prices import Coefficients, Prices
-from compiler.latency.tables import Network, Run, Table, load_networks, load_ratios, load_tables
+from compiler.latency.spread import COVERAGE, calibrated_spread, combine, half_width, spread_of
+from compiler.latency.tables import Run, Table, load_networks, load_ratios, load_tables
 from edge.target import load_target
 
 PACKAGE = Path(__file__).parents[2] / "compiler" / "latency"
@@ -25,77 +27,100 @@ PACKAGE = Path(__file__).parents[2] / "compiler" / "latency"
 
 def main(folder: Path) -> None:
     """Fit, and write all three files."""
-    coefficients = fit_all()
+    kinds = families(load_tables(), load_networks().network)
+    coefficients = fit_all(kinds)
     (PACKAGE / "coefficients.toml").write_text(as_toml(coefficients), encoding="utf-8")
-    write_page(Report(fit.COVERAGE, 0.25, scaled_checks(coefficients), smaller_checks(), coefficients), folder)
+    report = Report(
+        aim_covered=COVERAGE,
+        aim_half_width=0.25,
+        kin=[kin_check(one) for one in kinds],
+        bridged=bridged_checks(all_published(kinds)),
+        scaled=scaled_checks(coefficients),
+        smaller=list(smaller_checks(kinds)),
+        coefficients=coefficients,
+    )
+    write_page(report, folder)
 
 
-def fit_all() -> Coefficients:
-    """Prices of every run that is rich enough, and the bridges to our runtimes."""
-    networks, tables = load_networks().network, [table for table in load_tables() if table.role == "fit"]
-    prices = [
-        fit_run(table, run, networks)
-        for table in tables
-        for run in table.run
-        if table.engine == "ncnn" and len(fitted_names(run, networks)) >= LEAST_FITTED
-    ]
-    published = Published(tables, load_ratios(), networks, prices)
+def fit_all(kinds: list[Family]) -> Coefficients:
+    """Prices of every run on a target of ours, and the bridges to our runtimes."""
+    published = all_published(kinds)
     crossings = [bridge for bridge in bridges(published) if bridge.runtime in load_target(bridge.target).runtimes]
-    return Coefficients(prices=tuple(prices), bridge=tuple(crossings))
+    several = [one for kind in kinds for one in kind.prices() if one.threads > 1]
+    ours = [one for one in (*several, *published.prices) if one.target]
+    ours.sort(key=lambda one: (one.board, -one.threads, one.dtype))
+    return Coefficients(prices=tuple(ours), bridge=tuple(crossings))
 
 
-def fitted_names(run: Run, networks: dict[str, Network]) -> list[str]:
-    """Networks of a run whose time is the time of their arithmetic."""
-    return [name for name in run.ms if not networks[name].postprocessing]
+def all_published(kinds: list[Family]) -> Published:
+    """What bridges are made of."""
+    single = sorted((one for kind in kinds for one in kind.prices() if one.threads == 1), key=lambda one: one.board)
+    lenders = next(kind for kind in kinds if kind.members[0][1].dtype == "float32" and kind.members[0][1].threads == 1)
+    single += [borrowed(lenders, one) for one in single if one.target and one.dtype == "float16"]
+    return Published(load_tables(), load_ratios(), load_networks().network, single)
 
 
-def fit_run(table: Table, run: Run, networks: dict[str, Network]) -> Prices:
-    """Prices of one run, and how well they hold for networks left out."""
-    names = fitted_names(run, networks)
-    rows = matrix([replace(networks[name].work, dtype=run.dtype) for name in names])
-    times_ms = np.array([run.ms[name] for name in names])
-    checked = fit.check(rows, times_ms)
-    feature_names = INT8_FEATURES if run.dtype == "int8" else FLOAT_FEATURES
-    return Prices(
-        target=table.target,
-        core=table.core,
-        board=table.board,
-        threads=run.threads,
-        dtype=run.dtype,
-        price={
-            name: round(float(price), 6) for name, price in zip(feature_names, fit.fit(rows, times_ms), strict=True)
-        },
-        spread=round(fit.spread_of(fit.left_out(rows, times_ms)), 4),
-        networks=len(names),
-        median_error=round(checked.median_error, 4),
-        covered=round(checked.covered, 4),
-        half_width=round(checked.half_width, 4),
-        least_ms=float(times_ms.min()),
-        source=table.source,
+def bridged_checks(published: Published) -> list[Bridged]:
+    """Predict every figure of LiteRT with one thread by the others: its network is left out on every board."""
+    anchors = litert_anchors(published.tables, published.networks, published.prices)
+    rows: dict[tuple[str, bool], list[tuple[float, float]]] = {}
+    for anchor in anchors:
+        others = [other for other in anchors if other.network != anchor.network]
+        listed = published.prices_on(anchor.board, "int8" if anchor.int8 else "float32")
+        factor, spread, _ = settle(others, listed, halves=anchor.halves)
+        error = anchor.ratio - np.log(factor)
+        rows.setdefault((anchor.board, anchor.int8), []).append((error, combine(listed.spread, spread)))
+    return [bridged_check(board, np.array(row), int8=int8) for (board, int8), row in rows.items()]
+
+
+def bridged_check(board: str, row: Matrix, *, int8: bool) -> Bridged:
+    """One board and dtype; `row`: [figures, 2], errors and spreads in log."""
+    errors, spreads = np.abs(row[:, 0]), row[:, 1]
+    return Bridged(
+        board=board,
+        dtype="int8" if int8 else "float32",
+        figures=len(row),
+        median_error=round(float(np.median(np.expm1(errors))), 4),
+        covered=round(float((errors <= spreads).mean()), 4),
+        half_width=round(float(np.sinh(spreads).mean()), 4),
     )
 
 
-def smaller_checks() -> list[Smaller]:
-    """Fit the larger half of each board's networks, and predict the smaller half."""
-    networks, found = load_networks().network, []
-    for table in load_tables():
-        for run in table.run if table.engine == "ncnn" and table.role == "fit" else ():
-            names = fitted_names(run, networks)
-            if run.threads == 1 and len(names) >= 20:
-                rows = matrix([replace(networks[name].work, dtype=run.dtype) for name in names])
-                found.append(smaller_check(table, rows, np.array([run.ms[name] for name in names])))
-    return found
+def kin_check(kind: Family) -> Kin:
+    """All boards of one family, those of no target, too."""
+    run = kind.members[0][1]
+    return Kin(
+        dtype=run.dtype,
+        several_threads=run.threads > 1,
+        halves=kind.halves,
+        boards=len(kind.members),
+        networks=len(kind.networks),
+        covered=round(float(np.mean([one.covered for one in kind.checks])), 4),
+        half_width=round(float(np.median([one.half_width for one in kind.checks])), 4),
+    )
 
 
-def smaller_check(table: Table, rows: Matrix, times_ms: Matrix) -> Smaller:
+def smaller_checks(kinds: list[Family]) -> Iterator[Smaller]:
+    """Fit the larger half of each board's networks, and predict the smaller half; float with one thread."""
+    for kind in kinds:
+        for index, (table, run) in enumerate(kind.members):
+            if table.role == "fit" and run.threads == 1 and run.dtype != "int8":
+                yield smaller_check(kind, index)
+
+
+def smaller_check(kind: Family, index: int) -> Smaller:
     """One board; the interval is doubled, as `predict` does below its range."""
-    large = times_ms >= np.median(times_ms)
-    apart = np.abs(np.log(times_ms[~large] / (rows[~large] @ fit.fit(rows[large], times_ms[large]))))
-    spread = fit.spread_of(fit.left_out(rows[large], times_ms[large]))
+    logs = kind.logs[index]
+    large, small = logs >= np.nanmedian(logs), logs < np.nanmedian(logs)
+    networks = load_networks().network
+    half = family(kind.members, networks, [name for name, chosen in zip(kind.networks, large, strict=True) if chosen])
+    apart = np.abs(logs[small] - np.log(kind.rows[small] @ np.exp(half.fitted[index])))
+    known = half.errors[index]
+    spread = spread_of(known[~np.isnan(known)])
     return Smaller(
-        board=table.board,
+        board=kind.members[index][0].board,
         large=int(large.sum()),
-        small=int((~large).sum()),
+        small=int(small.sum()),
         covered=round(float((apart <= spread).mean()), 4),
         covered_doubled=round(float((apart <= BEYOND * spread).mean()), 4),
     )
@@ -103,21 +128,27 @@ def smaller_check(table: Table, rows: Matrix, times_ms: Matrix) -> Smaller:
 
 def scaled_checks(coefficients: Coefficients) -> list[Scaled]:
     """Scale a price list to another board with the same core by one or two of its networks, and predict the others."""
-    networks, checks = load_networks().network, []
+    checks = []
     for table in load_tables():
         for run in table.run if table.role == "check" else ():
             prices = next(
                 p for p in coefficients.prices if (p.target, p.dtype, p.threads) == (table.target, run.dtype, 1)
             )
-            works = {name: replace(networks[name].work, dtype=run.dtype) for name in fitted_names(run, networks)}
-            logs = [np.log(run.ms[name] / (features(work) @ prices.vector())) for name, work in works.items()]
-            checks += [scaled_check(table, prices, np.array(logs), models) for models in (1, 2)]
+            logs = price_errors(run, prices)
+            checks += [scaled_check(table, prices, logs, models) for models in (1, 2)]
     return checks
+
+
+def price_errors(run: Run, prices: Prices) -> Matrix:
+    """log(time / price) of every network of a run."""
+    networks = load_networks().network
+    names = fitted_names(run, networks)
+    return np.array([np.log(run.ms[name] / prices.listed_ms(networks[name].work)) for name in names])
 
 
 def scaled_check(table: Table, prices: Prices, logs: Matrix, models: int) -> Scaled:
     """Every choice of `models` networks to calibrate with; `logs` are log(time / price) of all."""
-    spread = fit.calibrated_spread(prices.spread, models)
+    spread = calibrated_spread(prices.spread, models)
     choices = combinations(range(len(logs)), models)
     apart = np.abs(np.concatenate([np.delete(logs, chosen) - logs[list(chosen)].mean() for chosen in choices]))
     return Scaled(

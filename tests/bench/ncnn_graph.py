@@ -13,6 +13,7 @@ Shape = tuple[int, ...]
 FREE = {"Input", "Split", "Noop", "Flatten", "Reshape", "Dropout", "PriorBox", "MemoryData"}
 """Move no data, or are computed before the first inference."""
 CONVOLUTIONS = {"Convolution", "ConvolutionDepthWise", "DeconvolutionDepthWise"}
+EXPONENTIAL = {"Sigmoid", "Swish", "Softmax", "TanH", "Mish"}
 SHAPES_KEY = "-23330"
 
 
@@ -79,8 +80,13 @@ class Graph:
             )
         elif layer.kind == "InnerProduct":
             self.tally.dense(prod(read[0]), prod(written[0]), layer.number("2"))
+        elif layer.kind == "Pooling":
+            # ncnn's global pools have no window of their own
+            whole = prod(read[0]) // prod(written[0])
+            self.tally.pool(prod(written[0]), whole if layer.number("4") else prod(layer.kernel))
         else:
-            self.tally.other(sum(prod(shape) for shape in read + written))
+            count = self.tally.exponential if layer.kind in EXPONENTIAL else self.tally.other
+            count(sum(prod(shape) for shape in read + written))
 
     def _learn_shapes(self, layer: Layer) -> None:
         """Take the shapes that the file gives, or work out those of the few kinds of layer in files without them."""

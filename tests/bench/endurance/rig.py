@@ -20,7 +20,7 @@ import yaml
 sys.path.insert(
     0, str(Path(__file__).parents[2] / "end_to_end")
 )  # the fleet of the tests is the one that is measured here
-from conftest import EDGE, Fleet, frames, make_bundle
+from whole_fleet import EDGE, Fleet, frames, make_bundle
 
 from edge.enrolment import Enrolment
 from edge.errors import EdgeError

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from latency_variants import variant
 
-from compiler.latency.features import read_work
+from compiler.latency.read import read_work
 from compiler.latency.tables import load_networks, load_tables
 from compiler.latency.work import Tally, Work
 
@@ -18,7 +18,8 @@ def known() -> Any:
 
 SMALL = {
     "first": 4 * 4 * 8 * 27, "depthwise": 4 * 4 * 8 * 9, "pointwise": 4 * 4 * 8 * 16, "dense": 64,
-    "weights": 216 + 72 + 128 + 64, "pointwise_elements": 16 * 8 + 16 * 16, "other_elements": 16 * 16 + 16,
+    "weights": 216 + 72 + 128 + 64, "pointwise_elements": 16 * 8 + 16 * 16, "spatial_elements": 192 + 128,
+    "other_elements": 16 * 16 + 16,
     "elements": (192 + 128) + (128 + 128) + (128 + 256) + (256 + 16) + 20, "operators": 5,
 }  # fmt: skip
 
@@ -45,6 +46,32 @@ def test_a_graph_with_open_shapes_is_not_counted(small_onnx: bytes) -> None:
     model = onnx.load_from_string(small_onnx)
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
     assert read_work(model.SerializeToString(), variant("onnxruntime")) is None
+
+
+def test_a_pool_reads_each_of_its_windows_and_a_sigmoid_counts_as_exponential() -> None:
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["p"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Sigmoid", ["p"], ["s"]),
+        helper.make_node("GlobalAveragePool", ["s"], ["y"]),
+    ]
+    shapes = [("x", [1, 4, 8, 8]), ("y", [1, 4, 1, 1])]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes]
+    graph = helper.make_graph(nodes, "pools", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    work = read_work(model.SerializeToString(), variant("onnxruntime"))
+    pooled = 4 * 4 * 4
+    assert work is not None
+    assert work.exponential_elements == 2 * pooled
+    assert work.other_elements == pooled * (9 + 1) + 2 * pooled + (pooled + 4)
+
+
+def test_tensors_beyond_the_caches_are_counted_apart() -> None:
+    tally = Tally()
+    tally.convolution((512, 512, 4), (512, 512, 8), (1, 1))
+    tally.convolution((8, 8, 4), (8, 8, 8), (1, 1))
+    assert tally.work().large_elements == 512 * 512 * 12
 
 
 GRAPH = """7767517
@@ -75,6 +102,12 @@ def test_bytes_follow_the_dtype() -> None:
 )
 def test_the_papers_own_totals_come_out(name: str, millions: int) -> None:
     assert getattr(known(), name)().macs / 1e6 == pytest.approx(millions, rel=0.025)
+
+
+def test_a_detector_comes_out_near_the_papers_total() -> None:
+    network = load_networks().network["ssdlite_mobilenet_v2"]
+    assert network.postprocessing
+    assert network.work.macs * (320 / 300) ** 2 / 1e6 == pytest.approx(800, rel=0.08)
 
 
 @pytest.mark.parametrize(
