@@ -1,12 +1,12 @@
 """Which settings of the loop are chosen, from given measurements."""
 
 from collections.abc import Callable, Iterator
-from itertools import cycle
+from itertools import combinations, cycle
 
 import msgspec
 import pytest
 
-from edge_agent.choose_loop import ROUNDS, Choice, Machine, Round, choose, judge, make_steps
+from edge_agent.choose_loop import ROUNDS, Choice, Machine, Round, choose, is_lost, judge, make_steps
 from edge_agent.config import LoopConfig
 
 PERIOD_MS = 33.3
@@ -130,9 +130,35 @@ def test_a_machine_that_becomes_slower_or_faster_makes_no_setting_look_better(fi
     assert choose(BASE, make_steps(FOUR, BASE), PERIOD_MS, run, lambda _steps=1: None).loop == BASE
 
 
-def test_one_round_that_is_not_faster_speaks_against_a_step() -> None:
-    assert judge(rounds(1.0, 1.1, 1.0), rounds(0.8, 0.9, 0.8), 0.1) == (True, "kept: 20% less at p50")
-    assert judge(rounds(1.0, 1.1, 1.0), rounds(0.8, 1.0, 0.8), 0.1) == (False, "no: not faster in every round")
+def test_one_round_may_be_disturbed_but_not_two() -> None:
+    calm, faster, unsure = (
+        rounds(1.0, 1.1, 1.0, 1.1),
+        (True, "kept: 20% less at p50"),
+        "no: not faster in every round but one",
+    )
+    assert judge(rounds(1.0, 1.0, 1.0, 1.0), rounds(0.8, 0.8, 0.8, 0.8), 0.1) == faster
+    assert judge(rounds(1.0, 1.0, 1.0, 0.7), rounds(0.8, 0.8, 0.8, 0.8), 0.1) == faster
+    assert judge(rounds(1.0, 1.0, 1.0, 1.0), rounds(0.8, 0.8, 0.8, 9.9), 0.1) == faster
+    assert judge(calm, rounds(0.8, 0.8, 1.1, 9.9), 0.1) == (False, unsure)
+    assert judge(rounds(1.0, 1.0, 0.7, 0.7), rounds(0.8, 0.8, 0.8, 0.8), 0.1) == (False, unsure)
+
+
+def test_rounds_that_differ_by_chance_alone_look_faster_once_in_77_times() -> None:
+    orders = list(combinations(range(2 * ROUNDS), ROUNDS))
+    lucky = 0
+    for places in orders:
+        others = [place for place in range(2 * ROUNDS) if place not in places]
+        lucky += judge(rounds(*(1.0 + p for p in others)), rounds(*(1.0 + p for p in places)), 0.0)[0]
+    assert lucky / len(orders) == pytest.approx(1 / 77)
+
+
+def test_what_is_given_up_early_would_not_have_been_kept() -> None:
+    orders = combinations(range(8), 4)
+    for places in orders:
+        others = [place for place in range(8) if place not in places]
+        without, within = rounds(*(1.0 + p for p in others)), rounds(*(1.0 + p for p in places))
+        if judge(without, within, 0.0)[0]:
+            assert not any(is_lost(without[:n], within[:n]) for n in range(4))
 
 
 def test_a_better_median_is_no_use_where_the_99th_percentile_is_worse() -> None:
