@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -36,6 +36,8 @@ BUSY, MOST_FPS = 0.4, 100.0
 """Frames come so fast that inference takes this share of the time, but no faster than a fast camera."""
 PATIENCE_S = 60.0
 """Longest time without a record: a model may take long to load."""
+END_S = 2.0
+"""How long an agent whose records have ended may take to end itself."""
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +77,7 @@ def bench(path: Path, *, frames: int) -> BenchResult:
     fps = min(MOST_FPS, BUSY * 1e6 / float(np.median(floor_us)))
     with tempfile.TemporaryDirectory(prefix="edge-bench-") as folder:
         config = write_config(Path(folder), bundle, fps)
-        with running(config, path.resolve()) as records_fd:
+        with running("edge_agent.bench", config, path.resolve(), log=Path(folder, "agent.log")) as records_fd:
             decided, applied = collect(records_fd, frames + WARM_UP)
     kept = decided[WARM_UP:]
     loop_ns = np.array([d.handed_ns - d.read_ns for d in kept])
@@ -135,24 +137,35 @@ def write_config(folder: Path, bundle: Bundle, fps: float) -> Path:
 
 
 @contextmanager
-def running(config: Path, bundle: Path) -> Iterator[int]:
-    """Run an agent; yields the end of the pipe where its records come out. Raises `AgentError` if it ended itself."""
+def running(module: str, *words: str | Path, log: Path) -> Iterator[int]:
+    """Run an agent: `python -m MODULE WORDS... RECORDS_FD`; yields the end of the pipe where its records come out.
+
+    Raises: `AgentError` with the last it wrote to `log` if it ended itself.
+    """
     pipe = make_pipe(RECORDS_BYTES)
-    log = config.with_suffix(".log")
     with log.open("wb") as stderr:
-        command = [sys.executable, "-P", "-m", "edge_agent.bench", str(config), str(bundle), str(pipe.write_fd)]
+        command = [sys.executable, "-P", "-m", module, *map(str, words), str(pipe.write_fd)]
         agent = subprocess.Popen(command, pass_fds=(pipe.write_fd,), stdin=subprocess.DEVNULL, stderr=stderr)
     os.close(pipe.write_fd)
     try:
         yield pipe.read_fd
-        if agent.poll() is not None:
-            raise AgentError(
-                f"the agent ended: {log.read_text().strip()[-500:]}", remedy="try `edge run` on the bundle"
-            )
+    except AgentError:
+        with suppress(subprocess.TimeoutExpired):  # its pipe closes a moment before it ends
+            agent.wait(END_S)
+        _must_run(agent, log)
+        raise
+    else:
+        _must_run(agent, log)
     finally:
         agent.send_signal(signal.SIGTERM)
         agent.wait()
         os.close(pipe.read_fd)
+
+
+def _must_run(agent: subprocess.Popen[bytes], log: Path) -> None:
+    if agent.poll() is not None:
+        said = log.read_text(errors="replace").strip()[-500:]
+        raise AgentError(f"the agent ended: {said}", remedy="try `edge run CONFIG.yaml --unsigned` on the bundle")
 
 
 def collect(records_fd: int, wanted: int) -> tuple[list[Decided], list[Applied]]:

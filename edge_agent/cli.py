@@ -98,9 +98,13 @@ def bench_command(
     *,
     frames: int = 300,
     calibration: Path | None = None,
+    config: Path | None = None,
+    write: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Time the real agent on this machine, from frame to actuator, against the bare inference.
+
+    With --config it chooses the settings of `loop` that pay here instead: threads, processor, priority, rehearsals.
 
     Runs the agent's own processes on noise of the model's size. All times in microseconds but `frame_age_ms`: `floor`
     is inference alone, `loop` from the newest frame read to the decision handed over, `overhead` the loop without its
@@ -111,20 +115,36 @@ def bench_command(
     bundle
         Bundle to run.
     frames
-        How many decisions to time; with --calibration, inferences of each model.
+        How many decisions to time; with --calibration, inferences of each model; with --config, decisions of each run.
     calibration
         File to write: time every model of the bundle alone instead, for `edge compile --calibration`. It holds the
         models, too.
+    config
+        The agent's configuration: choose its `loop` settings by running the agent with and without each. Takes
+        minutes; nothing moves, and no sensor or camera is opened.
+    write
+        Put what was chosen into the file of --config.
     json
         One object on stdout.
     """
     from edge.console import emit
+    from edge.errors import BadArgumentError
 
+    if (calibration is not None) + (config is not None) > 1 or (write and config is None):
+        raise BadArgumentError(
+            "--write belongs to --config, and --calibration does without either", remedy="see `edge bench --help`"
+        )
     if calibration is not None:
         from edge_agent import calibrate
 
         report = calibrate.calibrate(bundle, calibration, inferences=frames)
         emit(report, json, lambda: calibrate.describe(report))
+        return
+    if config is not None:
+        from edge_agent import tune_loop
+
+        tuned = tune_loop.tune_loop(bundle, config, frames=frames, write=write)
+        emit(tuned, json, lambda: tune_loop.describe(tuned))
         return
     from edge_agent.bench import bench, describe
 
