@@ -184,7 +184,8 @@ fleet to report to. So on a machine shared with other work their p99 says less t
 *Taken*: frame at hand until the decision is known. For the agent that is capture's work (resize, copy into the ring) and the loop's (input, inference,
 decision), without the wake-up between the two processes, which the second table has. *Over the floor*: p50 less the floor's of the same round.
 *Ratio*: its p50 divided by the agent's, median of the rounds; above 1 the agent is faster. A peer that takes long to start has all of its
-frames in fewer rounds. *agent-plain*: the same agent without anything in `loop`, as it comes.
+frames in fewer rounds. *agent-plain*: the same agent without anything in `loop`, as it comes. Floor and agent have more rounds than the others, for the
+machine's own speed changes from one turn to the next.
 
 Most of every overhead here is cold code: after each wait for a frame, the code of a turn and the network's weights come from memory and not from the
 processor's caches, and cost several times what they cost in a loop without waits; the floor pays that for its invoke, too. The agent rehearses against
