@@ -33,7 +33,9 @@ def main() -> None:
     )  # fmt: skip
     client.connect()
     while True:
-        counted.write_text(f"{time.monotonic_ns()} {seen}\n")
+        fresh = counted.with_suffix(".new")  # whoever reads finds the old count or the new one
+        fresh.write_text(f"{time.monotonic_ns()} {seen}\n")
+        fresh.replace(counted)
         time.sleep(1.0)
 
 

@@ -100,7 +100,9 @@ def measure(folder: Path, things: Things) -> None:
                 if who == AGENT or (who == PLAIN and number < PEER_ROUNDS):
                     more = placement() if who == AGENT else {}
                     cell(path, AgentTurn, lambda case=case, more=more: agent_turn(case, things, more))  # type: ignore[misc]
-                elif (who == FLOOR or (who in PEERS and number < PEERS[who].rounds)) and not (folder / f"{who}.why.json").exists():
+                elif who == FLOOR or (
+                    who in PEERS and number < PEERS[who].rounds and not reason_of(folder, who).exists()
+                ):
                     peer_turn(path, folder, who, case, things)
 
 
@@ -110,7 +112,12 @@ def peer_turn(path: Path, folder: Path, who: str, case: Case, things: Things) ->
         python = Path(sys.executable) if who == FLOOR else environment(PEERS[who], folder.parent / "env")
         cell(path, Turn, lambda: run_peer(python, who, case, things))
     except (CannotInstallError, subprocess.SubprocessError) as exc:
-        (folder / f"{who}.why.json").write_bytes(msgspec.json.encode(Why(why(exc))))
+        reason_of(folder, who).write_bytes(msgspec.json.encode(Why(why(exc))))
+
+
+def reason_of(folder: Path, who: str) -> Path:
+    """Where it stands why a peer does not run here."""
+    return folder / f"{who}.why.json"
 
 
 def why(exc: Exception) -> str:
@@ -214,7 +221,7 @@ def collect(folder: Path) -> Overhead:
     missing = {
         who: msgspec.json.decode(path.read_bytes(), type=Why).reason
         for who in PEERS
-        if (path := folder / f"{who}.why.json").exists()
+        if (path := reason_of(folder, who)).exists()
     }
     return Overhead(cases=tuple(filter(None, (_case(folder, case) for case in CASES))), missing=missing)
 
