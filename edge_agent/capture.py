@@ -75,8 +75,8 @@ def rest(camera: "Camera", press: "Press", rate: Ratekeeper, ahead: Rehearsal) -
     """Until the tick; a source that sets the pace itself waits in its `read()`, and is rehearsed for before that."""
     if not camera.live:
         ahead.before(rate.next_ns, press.rehearse)
-    elif ahead.ahead_ns and camera.next_ns:  # early enough for any: a picture that comes meanwhile waits
-        ahead.before(camera.next_ns - ahead.ahead_ns, press.rehearse)
+    elif ahead.ahead_ns and (next_ns := camera.next_ns):  # early enough for any: one that comes meanwhile waits
+        ahead.before(next_ns - ahead.ahead_ns, press.rehearse)
 
 
 def say_ended(press: "Press", link: Link) -> None:

@@ -12,7 +12,7 @@ from edge_agent.capture import Press, open_source
 from edge_agent.channels import Publication, make_pipe, packets
 from edge_agent.link import Act
 from edge_agent.ring import RingReader
-from edge_agent.ring_memory import RingMemory, create_ring
+from edge_agent.ring_memory import SLOTS, RingMemory, create_ring
 from edge_agent.sources import Picture, Source
 from edge_agent.sources.camera import Camera
 from edge_agent.sources.frames import Frames
@@ -163,6 +163,35 @@ CONTRACT = ImageInput(width=8, height=6, colour="RGB", layout="NHWC")
 
 def shot(height: int, width: int, value: int = 9) -> Picture:
     return Picture(np.full((height, width, 3), value, np.uint8), 5)
+
+
+def test_a_rehearsal_goes_through_the_resizing_in_the_next_slot_and_tells_nobody() -> None:
+    desk = Desk(CONTRACT)
+    desk.press.rehearse()  # before the first frame there is nothing to go through
+    for _ in range(SLOTS + 1):
+        desk.press.publish(shot(12, 16))
+    heard, ahead = desk.seen(0)[-1], desk.press._next
+    assert ahead is not None
+    assert ahead.max() == 9
+    desk.press.rehearse()
+    assert ahead.max() == 0
+    assert desk.seen(0) == []
+    desk.press.publish(shot(12, 16, 7))
+    (seen,) = desk.seen(0)
+    assert seen.frame == heard.frame + 1
+    frame = desk.reader.claim(seen.slot, seen.frame)
+    assert frame is not None
+    assert (frame == 7).all()
+
+
+def test_a_camera_that_sets_the_pace_is_rehearsed_for_by_the_last_pictures() -> None:
+    camera = Reopening(Synthetic(Synthetic.Options()), 30)
+    assert camera.next_ns is None
+    for captured_ns in (100, 200, 290, 400):
+        camera.follow(Picture(np.zeros((1, 1, 3), np.uint8), captured_ns))
+    assert camera.next_ns == 490  # as early as the earliest of them, by the median interval
+    camera.close()
+    assert camera.next_ns is None
 
 
 def test_every_loop_hears_of_every_frame_and_one_of_them_is_to_act() -> None:
