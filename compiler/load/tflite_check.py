@@ -32,7 +32,9 @@ def _indices(graph: Any) -> Iterator[str]:  # noqa: ANN401  generated flatbuffer
 def _tensors(model: Any, graph: Any) -> Iterator[str]:  # noqa: ANN401
     sizes = _sizes()
     for number, tensor in enumerate(graph.tensors):
-        if not _readable(tensor.name):
+        if tensor.name is None:
+            yield f"tensor {number} has no name; were its strings stripped?"
+        elif not _readable(tensor.name):
             yield f"the name of tensor {number} is no text"
         data = model.buffers[tensor.buffer].data
         wanted = sizes.get(tensor.type, 0) * prod(
@@ -42,9 +44,9 @@ def _tensors(model: Any, graph: Any) -> Iterator[str]:  # noqa: ANN401
             yield f"tensor {number} has {len(data)} bytes, its shape needs {wanted}"
 
 
-def _readable(name: bytes | None) -> bool:
+def _readable(name: bytes) -> bool:
     try:
-        return name is not None and name.decode().isprintable()
+        return name.decode().isprintable()
     except UnicodeDecodeError:
         return False
 

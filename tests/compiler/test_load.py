@@ -248,6 +248,10 @@ def _name(model: Any) -> None:
     model.subgraphs[0].tensors[1].name = b"\xff\xfe"
 
 
+def _no_name(model: Any) -> None:
+    model.subgraphs[0].tensors[1].name = None  # as flatbuffer_utils.strip_strings leaves it
+
+
 def _hidden_name(model: Any) -> None:
     model.subgraphs[0].tensors[2].name = b"y\x00z"  # LiteRT reads it to the zero only
 
@@ -265,6 +269,7 @@ def _output(model: Any) -> None:
     ("damage", "said"),
     [
         (_name, "the name of tensor 1 is no text"),
+        (_no_name, "tensor 1 has no name; were its strings stripped"),
         (_hidden_name, "the name of tensor 2 is no text"),
         (_bytes, "tensor 1 has 17 bytes, its shape needs 16"),
         (_output, "it names the tensor 9 of 3"),
