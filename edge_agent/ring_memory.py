@@ -95,11 +95,11 @@ class RingMemory:
         """Read a slot's header; only believe it while holding a claim."""
         return SlotHeader._make(_SLOT.unpack_from(self.map, _SLOT_TABLE + slot * _SLOT_STRIDE))
 
-    def set_header(self, slot: int, header: SlotHeader) -> None:
+    def set_header(self, slot: int, frame: int, captured_ns: int, shape: tuple[int, int, int], dtype: int) -> None:
         """Write a slot's header, the frame id last: a writer killed between leaves a slot that holds no frame."""
-        frame, *rest = header
-        _REST.pack_into(self.map, _SLOT_TABLE + slot * _SLOT_STRIDE + _FRAME.size, *rest)
-        self.set_frame(slot, frame)
+        at = _SLOT_TABLE + slot * _SLOT_STRIDE
+        _REST.pack_into(self.map, at + _FRAME.size, captured_ns, *shape, dtype)
+        _FRAME.pack_into(self.map, at, frame)
 
     def set_frame(self, slot: int, frame: int) -> None:
         """Say which frame a slot holds; 0 for none."""
