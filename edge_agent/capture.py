@@ -22,7 +22,7 @@ from edge_agent import sources
 from edge_agent.backoff import Backoff
 from edge_agent.channels import Publication, send
 from edge_agent.cores import be_urgent
-from edge_agent.link import BEAT_S, Act, CaptureBeat, Ended, Link, die_with, start_child
+from edge_agent.link import BEAT_S, Act, CaptureBeat, Ended, Link, Rehearse, die_with, start_child
 from edge_agent.plugins import load_class, read_options
 from edge_agent.rate import Ratekeeper
 from edge_agent.rehearsal import Rehearsal, Rhythm
@@ -46,13 +46,16 @@ def run(spec: CaptureSpec, link: Link) -> None:
     camera = Camera(open_source(spec.source), spec.fps)
     press = Press(spec)
     rate = Ratekeeper(spec.fps)
-    ahead = Rehearsal(spec.rehearse_ms, (link.fileno(),))
+    ahead = Rehearsal(spec.rehearse_ms, (link.fileno(),), on=spec.rehearse_now)
     while link.open:
         rest(camera, press, rate, ahead)
         for order in link.orders():
-            if isinstance(order, Act):
-                press.act(order)
-                rate.change(order.fps)
+            match order:
+                case Act():
+                    press.act(order)
+                    rate.change(order.fps)
+                case Rehearse(on=on):
+                    ahead.allow(on=on)
         waiting = not camera.live and rate.wait_s(time.monotonic_ns()) > 0
         shot = None if waiting else camera.read(press)
         if isinstance(shot, Rows):  # each row counts, whatever the rate of the windows

@@ -97,9 +97,9 @@ class RingMemory:
 
     def set_header(self, slot: int, frame: int, captured_ns: int, shape: tuple[int, int, int], dtype: int) -> None:
         """Write a slot's header, the frame id last: a writer killed between leaves a slot that holds no frame."""
-        at = _SLOT_TABLE + slot * _SLOT_STRIDE
-        _REST.pack_into(self.map, at + _FRAME.size, captured_ns, *shape, dtype)
-        _FRAME.pack_into(self.map, at, frame)
+        at = _SLOT_TABLE + slot * _SLOT_STRIDE + _FRAME.size
+        _REST.pack_into(self.map, at, captured_ns, *shape, dtype)
+        self.set_frame(slot, frame)
 
     def set_frame(self, slot: int, frame: int) -> None:
         """Say which frame a slot holds; 0 for none."""
