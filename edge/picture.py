@@ -1,5 +1,7 @@
 """Pictures, from the camera's size and colours to the model's; uint8 in, uint8 out. cv2 only where a size changes."""
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -9,6 +11,7 @@ from edge.errors import MissingExtraError
 
 Pixels = NDArray[np.uint8]
 Boxes = NDArray[np.float64]
+Fitter = Callable[[Pixels, Pixels], None]
 LETTERBOX_GREY = 114
 """Value of the bars that letterbox adds. Source: ultralytics, class LetterBox."""
 _BGR_TO_GREY = (1868, 9617, 4899)
@@ -25,31 +28,36 @@ class Area(NamedTuple):
     height: int
 
 
-def fit_into(image: Pixels, out: Pixels, how: Resize) -> None:
-    """As `fit`, into `out` [height, width, as many channels as `image`]; a stretched picture is written only once."""
-    height, width = out.shape[:2]
-    if how == "stretch" and image.shape[:2] != (height, width) and out.flags.c_contiguous:
-        made = _resize(image, width, height, out)
-        if made is not out:
-            np.copyto(out, made)
-    else:
-        np.copyto(out, fit(image, width, height, how))
-
-
 def fit(image: Pixels, width: int, height: int, how: Resize) -> Pixels:
     """Bring a picture to width x height: stretch it, cut its middle out, or add grey bars."""
-    h, w = image.shape[:2]
-    if (w, h) == (width, height):
+    if image.shape[:2] == (height, width):
         return image
+    fitted: Pixels = np.empty((height, width, *image.shape[2:]), np.uint8)
+    fitter(image.shape, width, height, how)(image, fitted)
+    return fitted
+
+
+@lru_cache(maxsize=64)
+def fitter(shape: tuple[int, ...], width: int, height: int, how: Resize) -> Fitter:
+    """Prepare `fit` for pictures of `shape`, so that each only costs its pixels.
+
+    What comes back writes into its second argument [height, width, channels as in `shape`], C-contiguous, and nothing
+    in between. Raises `MissingExtraError` where a size changes and OpenCV is missing.
+    """
+    h, w = shape[:2]
     taken, filled = placed(w, h, width, height, how)
-    part = image[taken.top : taken.top + taken.height, taken.left : taken.left + taken.width]
-    if filled == (0, 0, width, height):
-        return _resize(part, width, height)
-    canvas: Pixels = np.full((height, width, *image.shape[2:]), LETTERBOX_GREY, np.uint8)
-    canvas[filled.top : filled.top + filled.height, filled.left : filled.left + filled.width] = _resize(
-        part, filled.width, filled.height
-    )
-    return canvas
+    take, fill = _slices(taken), _slices(filled)
+    bring = _copy if taken[2:] == filled[2:] else _resizer(taken, filled)
+    if taken == (0, 0, w, h) and filled == (0, 0, width, height):
+        return bring
+    bars = _bars(filled, width, height)
+
+    def fit_one(image: Pixels, out: Pixels) -> None:
+        for bar in bars:
+            out[bar] = LETTERBOX_GREY
+        bring(image[take], out[fill])
+
+    return fit_one
 
 
 def placed(w: int, h: int, width: int, height: int, how: Resize) -> tuple[Area, Area]:
@@ -104,17 +112,40 @@ def _grey(planes: list[Pixels]) -> Pixels:
     return grey
 
 
-def _resize(image: Pixels, width: int, height: int, out: Pixels | None = None) -> Pixels:
-    """Bilinear, as OpenCV does it, in `out` if it is given; raises `MissingExtraError` without OpenCV."""
-    if image.shape[:2] == (height, width):
-        return image
+def _copy(image: Pixels, out: Pixels) -> None:
+    np.copyto(out, image)
+
+
+def _resizer(taken: Area, filled: Area) -> Fitter:
+    """Bilinear, as OpenCV does it; raises `MissingExtraError` without OpenCV."""
     try:
         import cv2
     except ImportError as exc:
         raise MissingExtraError(
-            f"resizing {image.shape[1]} x {image.shape[0]} to {width} x {height} needs OpenCV",
+            f"resizing {taken.width} x {taken.height} to {filled.width} x {filled.height} needs OpenCV",
             remedy="set the camera to the model's size, or: pip install 'edgewright[agent]'",
         ) from exc
-    source = image if image.flags.c_contiguous else np.ascontiguousarray(image)
-    resized: Pixels = cv2.resize(source, (width, height), dst=out, interpolation=cv2.INTER_LINEAR)
-    return resized if resized.ndim == image.ndim else resized[..., None]  # it drops an axis of 1
+    size, bilinear, resize = (filled.width, filled.height), cv2.INTER_LINEAR, cv2.resize
+
+    def resize_one(image: Pixels, out: Pixels) -> None:
+        made = resize(image, size, out, 0, 0, bilinear)
+        if made is not out:  # it drops an axis of 1
+            np.copyto(out, made.reshape(out.shape))
+
+    return resize_one
+
+
+def _slices(area: Area) -> tuple[slice, slice]:
+    return slice(area.top, area.top + area.height), slice(area.left, area.left + area.width)
+
+
+def _bars(filled: Area, width: int, height: int) -> list[tuple[slice, slice]]:
+    """What `filled` leaves of width x height: above, below, left and right of it, without what is empty."""
+    rows, columns = _slices(filled)
+    around = (
+        (slice(0, rows.start), slice(0, width)),
+        (slice(rows.stop, height), slice(0, width)),
+        (rows, slice(0, columns.start)),
+        (rows, slice(columns.stop, width)),
+    )
+    return [bar for bar in around if all(part.start < part.stop for part in bar)]

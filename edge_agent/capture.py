@@ -7,6 +7,7 @@ pauses.
 
 import select
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -16,13 +17,12 @@ from numpy.typing import NDArray
 from edge import picture
 from edge.errors import BadConfigError, SourceError
 from edge.manifest import AudioInput, ImageInput
-from edge.picture import Pixels
 from edge.windows import window_of
 from edge_agent import sources
 from edge_agent.backoff import Backoff
 from edge_agent.channels import Publication, send
 from edge_agent.cores import be_urgent
-from edge_agent.link import BEAT_S, Act, CaptureBeat, Ended, Link, die_with, start_child
+from edge_agent.link import BEAT_S, Act, CaptureBeat, Ended, Link, Rehearse, die_with, start_child
 from edge_agent.plugins import load_class, read_options
 from edge_agent.rate import Ratekeeper
 from edge_agent.rehearsal import Rehearsal, Rhythm
@@ -34,6 +34,8 @@ from edge_agent.specs import CaptureSpec, Chosen
 
 Form = tuple[tuple[int, ...], type[np.generic]]
 """Shape and dtype of a frame in the ring."""
+Fill = Callable[[NDArray[np.generic], NDArray[np.generic]], None]
+"""Writes a frame as it came into a slot."""
 
 
 def run(spec: CaptureSpec, link: Link) -> None:
@@ -44,13 +46,16 @@ def run(spec: CaptureSpec, link: Link) -> None:
     camera = Camera(open_source(spec.source), spec.fps)
     press = Press(spec)
     rate = Ratekeeper(spec.fps)
-    ahead = Rehearsal(spec.rehearse_ms, (link.fileno(),))
+    ahead = Rehearsal(spec.rehearse_ms, (link.fileno(),), on=spec.rehearse_now)
     while link.open:
         rest(camera, press, rate, ahead)
         for order in link.orders():
-            if isinstance(order, Act):
-                press.act(order)
-                rate.change(order.fps)
+            match order:
+                case Act():
+                    press.act(order)
+                    rate.change(order.fps)
+                case Rehearse(on=on):
+                    ahead.allow(on=on)
         waiting = not camera.live and rate.wait_s(time.monotonic_ns()) > 0
         shot = None if waiting else camera.read(press)
         if isinstance(shot, Rows):  # each row counts, whatever the rate of the windows
@@ -174,14 +179,16 @@ class Press:
         self._next: NDArray[np.generic] | None = None
         """The slot of the next frame, claimed ahead in the form of the last one: that need not wait for the frame."""
         self._like: NDArray[np.generic] | None = None
-        """Looks as the last picture did, for rehearsals."""
+        """Looks as the last picture did, for rehearsals; None: the next one is to be prepared for."""
+        self._fill: Fill = _copy
+        """Brings such a picture into such a slot."""
         self.dropped = 0
         """Frames that found no free slot."""
 
     def act(self, order: Act) -> None:
         """From the next frame on another loop decides: this assignment, between two frames, is the switch."""
         if order.contract != self._contract:  # else the window goes on without a gap
-            self._window, self._anew = window_of(order.contract, before=self._window), True
+            self._window, self._anew, self._like = window_of(order.contract, before=self._window), True, None
         self._contract, self._epoch, self._active = order.contract, order.epoch, order.active
 
     @property
@@ -203,11 +210,14 @@ class Press:
         self.frame += 1
         if self._anew:
             self._anew, self._began = False, self.frame % 2**32
-        out = self._slot(self._form_of(shot.pixels))
-        if out is None:
+        pixels = shot.pixels
+        if self._like is None or pixels.shape != self._like.shape or pixels.dtype != self._like.dtype:
+            self._prepare(pixels)
+        out, self._next = self._next, None
+        if out is None and (out := self._writer.begin(*self._form)) is None:
             self.dropped += 1
             return
-        self._fill(out, shot.pixels)
+        self._fill(pixels, out)
         slot = self._writer.commit(self.frame, shot.captured_ns)
         seen = Publication(
             slot, self._active, self._epoch, self.frame, shot.captured_ns, time.monotonic_ns(), self._began
@@ -216,14 +226,12 @@ class Press:
         for pipe in self._pipes:
             send(pipe, packet)
         self._next = self._writer.begin(*self._form)
-        if self._like is None or self._like.shape != shot.pixels.shape:
-            self._like = np.zeros_like(shot.pixels)
 
     def rehearse(self) -> None:
         """Go through the work for a picture like the last one, in the slot claimed ahead; nobody is told."""
         if self._next is None or self._like is None:
             return
-        self._fill(self._next, self._like)
+        self._fill(self._like, self._next)
         self._writer.rehearse()
         Publication(0, self._active, self._epoch, self.frame, 0, time.monotonic_ns(), self._began).pack()
         self._next = self._writer.begin(*self._form)
@@ -246,29 +254,22 @@ class Press:
         if self._window is not None:
             self._window.clear()
 
-    def _form_of(self, pixels: NDArray[np.generic]) -> Form:
-        """Of what the model gets: its own size for a picture; what is none goes as it is."""
+    def _prepare(self, pixels: NDArray[np.generic]) -> None:
+        """For frames like `pixels`: how one becomes what the model gets, and a slot of that form."""
+        self._writer.abort()
+        self._next, self._like = None, np.zeros_like(pixels)
+        self._form, self._fill = (pixels.shape, pixels.dtype.type), _copy
         contract = self._contract
-        if not isinstance(contract, ImageInput) or pixels.dtype != np.uint8:
-            return pixels.shape, pixels.dtype.type
-        return (contract.height, contract.width, *pixels.shape[2:]), np.uint8
+        if isinstance(contract, ImageInput) and pixels.dtype == np.uint8:
+            width, height = contract.width, contract.height
+            self._form = ((height, width, *pixels.shape[2:]), np.uint8)
+            if pixels.shape[:2] != (height, width):
+                load_cv2()
+            self._fill = cast("Fill", picture.fitter(pixels.shape, width, height, contract.resize))
 
-    def _slot(self, form: Form) -> NDArray[np.generic] | None:
-        """The slot that was claimed before the frame came, or another one if the frame looks otherwise."""
-        out, self._next = self._next, None
-        if out is not None and form != self._form:
-            self._writer.abort()
-            out = None
-        self._form = form
-        return self._writer.begin(*form) if out is None else out
 
-    def _fill(self, out: NDArray[np.generic], pixels: NDArray[np.generic]) -> None:
-        """Write the slot, resizing straight into it where that is needed."""
-        if out.shape == pixels.shape or not isinstance(self._contract, ImageInput):
-            np.copyto(out, pixels)
-            return
-        load_cv2()
-        picture.fit_into(cast("Pixels", pixels), cast("Pixels", out), self._contract.resize)
+def _copy(pixels: NDArray[np.generic], out: NDArray[np.generic]) -> None:
+    np.copyto(out, pixels)
 
 
 if __name__ == "__main__":

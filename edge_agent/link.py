@@ -43,6 +43,12 @@ class Act(Packet, frozen=True, kw_only=True):
     """Frames a second to offer."""
 
 
+class Rehearse(Packet, frozen=True, kw_only=True):
+    """To capture and the loops: whether to rehearse from now on, as far as the configuration wants it."""
+
+    on: bool
+
+
 class Allow(Packet, frozen=True, kw_only=True):
     """To the guard: commands of `epoch` may come."""
 
@@ -118,7 +124,7 @@ class Failed(Packet, frozen=True, kw_only=True):
     remedy: str
 
 
-Order = Act | Allow | Pulse
+Order = Act | Rehearse | Allow | Pulse
 News = Beat | LoopReady | CaptureBeat | SensorsBeat | Ended | GuardBeat | Failed
 
 

@@ -40,7 +40,7 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
     taps, placement = parts.taps, parts.placement
     announced = Announced(spec.publications_fd, in_order=parts.memory is not None)
     between = BetweenTurns(
-        Rehearsal(spec.rehearse_ms, (spec.publications_fd, link.fileno())), parts.rehearse,
+        Rehearsal(spec.rehearse_ms, (spec.publications_fd, link.fileno()), on=spec.rehearse_now), parts.rehearse,
         inference=spec.rehearse_inference and parts.memory is None,
     )  # fmt: skip
     max_age_ns, last_frame, lost = round(spec.max_age_ms * 1e6), 0, 0
@@ -48,11 +48,11 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
         if not announced.waiting:
             between.wait()
         if link.beat_due():
-            link.orders()
+            between.obey(link.orders())
             link.say(Beat())
         packet = announced.take()
         if packet is None:
-            link.orders()
+            between.obey(link.orders())
             continue
         seen = Publication.unpack(packet)
         if seen.active != spec.index:

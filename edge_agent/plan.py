@@ -92,6 +92,8 @@ class Plan:
         self._watchdog = watchdog
         self.fps = config.source.fps
         """As it is now: a hot device offers fewer frames."""
+        self.rehearse = True
+        """The same: a hot device does without."""
         self.heard = 0
         """Last frame that capture told of: what a new one counts on from, should the ring be damaged."""
 
@@ -137,6 +139,7 @@ class Plan:
             heard=self.heard,
             priority=None if self._config.loop.priority is None else self._config.loop.priority - 1,
             rehearse_ms=self._config.loop.rehearse_ms,
+            rehearse_now=self.rehearse,
         )
         return spec, (spec.ring_fd, *spec.publications)
 
@@ -176,6 +179,7 @@ class Plan:
             cpu=config.loop.cpu,
             priority=config.loop.priority,
             rehearse_ms=config.loop.rehearse_ms,
+            rehearse_now=self.rehearse,
             rehearse_inference=config.loop.rehearse_inference,
             decider=self._chosen(config.decider.kind, config.decider.options),
             actions=config.decider.actions,

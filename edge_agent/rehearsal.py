@@ -16,7 +16,7 @@ from statistics import median_low
 from typing import NamedTuple, Protocol
 
 from edge_agent.channels import Publication
-from edge_agent.link import BEAT_S
+from edge_agent.link import BEAT_S, Order, Rehearse
 
 FRAMES = 9
 """By so many frames it is told when the next one will come."""
@@ -25,9 +25,16 @@ FRAMES = 9
 class Rehearsal:
     """Waits in the place of a plain poll()."""
 
-    def __init__(self, ahead_ms: float, sources: tuple[int, ...]) -> None:
+    def __init__(self, ahead_ms: float, sources: tuple[int, ...], *, on: bool = True) -> None:
         """`sources`: descriptors whose news end a wait."""
-        self.ahead_ns, self._sources = round(ahead_ms * 1e6), sources
+        self._wanted_ns, self._sources = round(ahead_ms * 1e6), sources
+        self.ahead_ns = 0
+        """0: it only waits."""
+        self.allow(on=on)
+
+    def allow(self, *, on: bool) -> None:
+        """Rehearse from now on, or do without until told otherwise."""
+        self.ahead_ns = self._wanted_ns if on else 0
 
     def before(self, due_ns: int, turn: Callable[[], object], *, work_ns: int = 0, awake_ns: int = 0) -> None:
         """Wait until `due_ns`, and rehearse `turn` before; return at once with news, and at the latest after `BEAT_S`.
@@ -111,6 +118,12 @@ class BetweenTurns:
         work_ns = self._spare_ns(forecast)
         turn = partial(self._turn, inference=work_ns > 0)
         rehearsal.before(forecast.due_ns, turn, work_ns=work_ns, awake_ns=rehearsal.ahead_ns)
+
+    def obey(self, orders: list[Order]) -> None:
+        """Do as the supervisor says."""
+        for order in orders:
+            if isinstance(order, Rehearse):
+                self._rehearsal.allow(on=order.on)
 
     def saw(self, seen: Publication, inference_ns: int) -> None:
         """Learn from a frame, after its turn."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import AgentError
-from edge_agent.ring_memory import RingMemory, SlotHeader
+from edge_agent.ring_memory import RingMemory
 
 DTYPES: tuple[type[np.generic], ...] = (np.uint8, np.float32)
 """What a frame may be made of: pictures (uint8) or rows of features (float32)."""
@@ -82,7 +82,7 @@ class RingWriter:
         if self._claimed is None or frame <= self.last_frame:
             raise ValueError("commit needs a begin before it and a growing frame id")
         slot, shape, code = self._claimed
-        self._memory.set_header(slot, SlotHeader(frame, captured_ns, *shape, code))
+        self._memory.set_header(slot, frame, captured_ns, shape, code)
         self._memory.release(slot)
         self._claimed, self._newest, self.last_frame = None, slot, frame
         return slot
@@ -92,7 +92,7 @@ class RingWriter:
         if self._claimed is None:
             raise ValueError("rehearse needs a begin before it")
         slot, shape, code = self._claimed
-        self._memory.set_header(slot, SlotHeader(0, 0, *shape, code))
+        self._memory.set_header(slot, 0, 0, shape, code)
         self.abort()
 
     def abort(self) -> None:

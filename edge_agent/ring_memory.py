@@ -95,10 +95,10 @@ class RingMemory:
         """Read a slot's header; only believe it while holding a claim."""
         return SlotHeader._make(_SLOT.unpack_from(self.map, _SLOT_TABLE + slot * _SLOT_STRIDE))
 
-    def set_header(self, slot: int, header: SlotHeader) -> None:
+    def set_header(self, slot: int, frame: int, captured_ns: int, shape: tuple[int, int, int], dtype: int) -> None:
         """Write a slot's header, the frame id last: a writer killed between leaves a slot that holds no frame."""
-        frame, *rest = header
-        _REST.pack_into(self.map, _SLOT_TABLE + slot * _SLOT_STRIDE + _FRAME.size, *rest)
+        at = _SLOT_TABLE + slot * _SLOT_STRIDE + _FRAME.size
+        _REST.pack_into(self.map, at, captured_ns, *shape, dtype)
         self.set_frame(slot, frame)
 
     def set_frame(self, slot: int, frame: int) -> None:

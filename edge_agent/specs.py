@@ -45,6 +45,8 @@ class CaptureSpec(Spec, frozen=True, kw_only=True):
     priority: int | None = None
     """Real-time, below that of the loop."""
     rehearse_ms: float = 0.0
+    rehearse_now: bool = True
+    """False while the machine is hot."""
 
 
 class WireFds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -139,6 +141,8 @@ class LoopSpec(Spec, frozen=True, kw_only=True):
     cpu: int | None
     priority: int | None
     rehearse_ms: float
+    rehearse_now: bool
+    """False while the machine is hot."""
     rehearse_inference: bool
     decider: Chosen
     actions: tuple[str, ...]

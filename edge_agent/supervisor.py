@@ -24,7 +24,19 @@ from edge_agent.child import Child, Prepare
 from edge_agent.config import AgentConfig
 from edge_agent.control import Fault, Health, Request
 from edge_agent.cores import keep_off
-from edge_agent.link import Act, Allow, Beat, CaptureBeat, Ended, Failed, GuardBeat, LoopReady, Pulse, SensorsBeat
+from edge_agent.link import (
+    Act,
+    Allow,
+    Beat,
+    CaptureBeat,
+    Ended,
+    Failed,
+    GuardBeat,
+    LoopReady,
+    Pulse,
+    Rehearse,
+    SensorsBeat,
+)
 from edge_agent.loops import END_S, Loops
 from edge_agent.plan import Boot, Channels, Plan, Prepared, Recording
 from edge_agent.readings import make_wire
@@ -303,8 +315,11 @@ class Supervisor:
         if change := self._thermostat.look(now_s):
             self._switching.notice("heat", change)
             self._plan.fps = self._thermostat.fps(self._config.source.fps)
+            self._plan.rehearse = self._thermostat.cool
             if self._capturing:
                 self._point_capture()
+            for child in (self._capture, *self._loops):
+                child.tell(Rehearse(on=self._plan.rehearse))
         self._switching.resize(small=self._thermostat.wants_small, now_s=now_s)
 
     # --- what is told ----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """`frames`: an .npy file, uint8 [n, height, width, 3] in BGR order or float32 [n, rows, columns]; for replay and bench.
 
 Up to 64 MiB it is loaded, beyond that mapped. Frame id f shows picture (f - 1) % n, whatever was restarted in between.
+Each picture is written to memory before it is stamped, as by a camera's driver: reading the disk is no part of its age.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Frames:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._frames: NDArray[np.generic] | None = None
+        self._seen: NDArray[np.generic] | None = None
 
     def open(self, width: int, height: int, fps: float) -> None:  # noqa: ARG002 - a recording has the size it has
         """Load or map the file; raises `FileMissingError` or `BadDataError`."""
@@ -58,18 +60,20 @@ class Frames:
                 f"{self._options.path} holds {frames.dtype} of shape {frames.shape}",
                 remedy="save uint8 [n, height, width, 3] in BGR order, or float32 [n, rows, columns]",
             )
-        self._frames = frames
+        self._frames, self._seen = frames, np.empty(frames.shape[1:], frames.dtype)
 
     def read(self, frame: int) -> Picture | None:
         """Picture `frame - 1`, counted round if `loop`."""
         assert self._frames is not None, "open() comes first"  # noqa: S101 - a mistake in our own code
+        assert self._seen is not None  # noqa: S101 - set together
         index = frame - 1
         if index >= len(self._frames):
             if not self._options.loop:
                 return None
             index %= len(self._frames)
-        return Picture(self._frames[index], time.monotonic_ns())
+        self._seen[...] = self._frames[index]
+        return Picture(self._seen, time.monotonic_ns())
 
     def close(self) -> None:
         """Let go of it."""
-        self._frames = None
+        self._frames = self._seen = None

@@ -28,7 +28,12 @@ class Thermostat:
 
     def fps(self, wanted: float) -> float:
         """Frames a second that are offered to the model now."""
-        return wanted if self._heat.level == COOL else wanted * self._fps_share
+        return wanted if self.cool else wanted * self._fps_share
+
+    @property
+    def cool(self) -> bool:
+        """Whether there is nothing to do without."""
+        return self._heat.level == COOL
 
     @property
     def wants_small(self) -> bool:

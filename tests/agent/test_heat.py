@@ -1,10 +1,12 @@
 """Heat: the policy as pure steps, the readings from a fake machine of files, and both in a real agent."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge.errors import BadConfigError
@@ -148,6 +150,39 @@ def test_a_hot_agent_takes_fewer_frames_then_its_smaller_variant_and_says_so_and
     machine.heat(40)
     agent.until(lambda: agent.status().epoch == 3 and agent.status().heat == "all frames", "all frames")
     agent.goes()
+    assert agent.stop() == 0
+
+
+def processor_shares(agent: Any, seconds: float = 2.0) -> np.ndarray:
+    """Of loop and capture."""
+
+    def spent_s() -> np.ndarray:
+        pids = [agent.status().processes[name].pid for name in ("loop", "capture")]
+        stats = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+        return np.array([int(fields[11]) + int(fields[12]) for fields in stats]) / os.sysconf("SC_CLK_TCK")
+
+    before_s = spent_s()
+    time.sleep(seconds)
+    return (spent_s() - before_s) / seconds
+
+
+def test_a_hot_agent_does_without_rehearsals(
+    make_bundle: Callable[..., Path], make_config: Callable[..., Path], start_agent: Any, machine: Machine
+) -> None:
+    path = hot_config(make_config, machine, "loop: {rehearse_ms: 12}\n")
+    path.write_text(path.read_text().replace("fps_share: 0.1", "fps_share: 1"))  # as many frames as before
+    agent = start_agent(path, make_bundle())
+    agent.goes()
+    agent.until(lambda: agent.status() and "capture" in agent.status().processes, "the status")
+    rehearsing = processor_shares(agent)  # awake about half of the time
+    machine.heat(77)
+    agent.until(lambda: agent.status().heat == "fewer frames", "the heat")
+    time.sleep(1.0)  # they hear of it with their next beat
+    assert (processor_shares(agent) < 0.5 * rehearsing).all()
+    machine.heat(40)
+    agent.until(lambda: agent.status().heat == "all frames", "all frames")
+    time.sleep(1.0)
+    assert (processor_shares(agent) > 0.5 * rehearsing).all()
     assert agent.stop() == 0
 
 

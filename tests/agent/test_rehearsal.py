@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from edge_agent.channels import Pipe, Publication, make_pipe, send
+from edge_agent.link import Rehearse
 from edge_agent.rehearsal import FRAMES, BetweenTurns, Forecast, Rehearsal, Rhythm
 
 PERIOD_NS, AHEAD_MS = 30_000_000, 5.0
@@ -51,6 +52,16 @@ def test_the_loop_goes_through_a_turn_once_before_the_frame_that_it_expects(pipe
     assert turns.with_inference == [False]
     assert turns.began_ns[0] >= now_ns + PERIOD_NS - round(AHEAD_MS * 1e6)
     assert time.monotonic_ns() >= now_ns + PERIOD_NS + round(AHEAD_MS * 1e6)
+
+
+def test_told_to_do_without_the_loop_only_waits_until_it_may_rehearse_again(pipe: Pipe) -> None:
+    turns = Turns()
+    between = between_turns(pipe, turns)
+    for on, gone_through in ((False, 0), (True, 1)):
+        between.obey([Rehearse(on=on)])
+        see(between, (1, 2, 3), time.monotonic_ns())
+        between.wait()
+        assert len(turns.began_ns) == gone_through
 
 
 def test_inference_is_rehearsed_so_early_that_it_is_over_in_time(pipe: Pipe) -> None:

@@ -73,6 +73,14 @@ def test_frames_show_the_picture_of_their_frame_id_whatever_was_restarted(tmp_pa
         source.close()
 
 
+def test_what_is_done_to_a_picture_leaves_the_film_as_it_was(tmp_path: Path) -> None:
+    np.save(tmp_path / "f.npy", np.full((1, 2, 2, 3), 7, np.uint8))
+    source = Frames(Frames.Options(path=tmp_path / "f.npy"))
+    source.open(1, 1, 10)
+    pixels(source, 1)[...] = 0
+    assert (pixels(source, 2) == 7).all()
+
+
 def test_frames_may_be_rows_of_features_and_may_end(tmp_path: Path) -> None:
     np.save(tmp_path / "f.npy", np.ones((2, 49, 10), np.float32))
     source = Frames(Frames.Options(path=tmp_path / "f.npy", loop=False))
@@ -215,14 +223,28 @@ def test_a_picture_of_another_size_is_brought_to_the_models() -> None:
 
 def test_after_a_switch_frames_have_the_new_models_size() -> None:
     desk = Desk(CONTRACT)
+    desk.press.publish(shot(6, 8))
     desk.press.act(
         Act(epoch=2, active=1, contract=ImageInput(width=16, height=12, colour="RGB", layout="NHWC"), fps=30)
     )
     desk.press.publish(shot(6, 8))
-    seen = desk.seen(1)[0]
+    seen = desk.seen(1)[1]
     frame = desk.reader.claim(seen.slot, seen.frame)
     assert frame is not None
     assert frame.shape == (12, 16, 3)
+
+
+def test_a_source_whose_pictures_change_their_size_goes_on_and_loses_no_slot() -> None:
+    desk = Desk(CONTRACT)
+    for side in range(4, 4 + 3 * SLOTS):
+        desk.press.publish(shot(side, side, side))
+        (seen,) = desk.seen(0)
+        frame = desk.reader.claim(seen.slot, seen.frame)
+        assert frame is not None
+        assert frame.shape == (6, 8, 3)
+        assert (frame == side).all()
+        desk.reader.release(seen.slot)
+    assert desk.press.dropped == 0
 
 
 class Flaky:

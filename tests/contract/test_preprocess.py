@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge.errors import BadDataError, BadInputContractError
 from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput, TensorSpec
-from edge.picture import Resize, fit, fit_into
+from edge.picture import LETTERBOX_GREY, Resize, fit, fitter, placed
 from edge.preprocess import Preprocessor, contract_shape
 from edge.quantization import dequantize, quantize
 
@@ -197,11 +197,28 @@ def test_a_picture_in_the_models_own_form_is_what_it_would_be_after_reordering(d
     assert np.array_equal(out[0], quantize(preprocessor.real(picture), spec))
 
 
-@pytest.mark.parametrize("how", ["stretch", "crop", "letterbox"])
-@pytest.mark.parametrize("channels", [(), (1,), (3,)])
-def test_a_picture_fitted_in_place_is_the_same(how: Resize, channels: tuple[int, ...]) -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (40, 60, *channels), dtype=np.uint8)
-    for height, width in ((24, 24), (40, 60)):
-        out = np.zeros((height, width, *channels), np.uint8)
-        fit_into(picture, out, how)
-        assert np.array_equal(out, fit(picture, width, height, how))
+@settings(max_examples=150, deadline=None)
+@given(
+    how=st.sampled_from(["stretch", "crop", "letterbox"]),
+    channels=st.sampled_from([(), (1,), (3,)]),
+    size=st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    wanted=st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    flipped=st.booleans(),
+)
+def test_a_picture_fitted_in_place_is_its_part_resized_by_opencv_with_grey_around_it(
+    how: Resize, channels: tuple[int, ...], size: tuple[int, int], wanted: tuple[int, int], flipped: bool
+) -> None:
+    cv2 = pytest.importorskip("cv2")
+    (h, w), (height, width) = size, wanted
+    picture = np.random.default_rng(0).integers(0, 256, (h, w, *channels), dtype=np.uint8)
+    picture = picture[:, ::-1] if flipped else picture
+    taken, filled = placed(w, h, width, height, how)
+    part = picture[taken.top : taken.top + taken.height, taken.left : taken.left + taken.width]
+    expected = np.full((height, width, *channels), LETTERBOX_GREY, np.uint8)
+    expected[filled.top : filled.top + filled.height, filled.left : filled.left + filled.width] = cv2.resize(
+        np.ascontiguousarray(part), filled[2:], interpolation=cv2.INTER_LINEAR
+    ).reshape(filled.height, filled.width, *channels)
+    out = np.full_like(expected, 255)  # what an earlier frame left there
+    fitter(picture.shape, width, height, how)(picture, out)
+    assert np.array_equal(out, expected)
+    assert np.array_equal(fit(picture, width, height, how), expected)

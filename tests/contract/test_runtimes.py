@@ -13,9 +13,11 @@ import pytest
 from edge import runtimes
 from edge.bundle import Bundle, Golden, open_bundle
 from edge.errors import BadBundleError, BadModelError, GoldenMismatchError, MissingExtraError
-from edge.manifest import RuntimeName, StateSpec, TensorSpec, Tolerance, Variant
+from edge.manifest import Dtype, RuntimeName, StateSpec, TensorSpec, Tolerance, Variant
+from edge.quantization import dequantize
 from edge.runtimes import check_golden, open_model, open_session, probe, run_float
 from edge.runtimes.memory import StateLine
+from edge.runtimes.tensors import RealOutput
 
 DATA = Path(__file__).parents[2] / ".." / "shared" / "data"
 NAMES: tuple[RuntimeName, ...] = get_args(RuntimeName)
@@ -42,6 +44,18 @@ def test_a_session_computes_from_its_own_buffer_again_and_again(runtime: Runtime
     assert session.output().tolist() == [[5, 6]]
     session.close()
     session.close()
+
+
+@pytest.mark.parametrize("values", [1, 10, 32, 33, 1000])  # few are looked up, many computed
+@pytest.mark.parametrize(("dtype", "zero_point"), [("uint8", 0), ("uint8", 3), ("int8", 0), ("int8", -128)])
+def test_an_output_is_dequantized_exactly_however_large_it_is(values: int, dtype: Dtype, zero_point: int) -> None:
+    spec = TensorSpec(name="y", shape=(1, values), dtype=dtype, scale=0.00390625 / 3, zero_point=zero_point)
+    output = RealOutput(spec)
+    for seed in range(3):
+        codes = np.random.default_rng(seed).integers(0, 256, spec.shape, np.uint8).view(dtype)
+        read = output.read(codes)
+        assert read.dtype == np.float32
+        assert np.array_equal(read, dequantize(codes, spec))
 
 
 @pytest.mark.parametrize("runtime", NAMES)

@@ -20,7 +20,9 @@ class Job:
     def __init__(self):
         model, frames, fps, count, side, out = sys.argv[1:]
         self.model, self.fps, self.count, self.side = model, float(fps), int(count), int(side)
-        self.frames, self._out = np.load(frames), Path(out)
+        self._frames, self._out = np.load(frames), Path(out)
+        self._seen = np.empty(self._frames.shape[1:], np.uint8)
+        self.camera = self._seen.shape[:2]
         self.taken_ns = []
         self._due_ns = time.monotonic_ns()
 
@@ -29,11 +31,20 @@ class Job:
         """Frames to play."""
         return self.count + WARM_UP
 
-    def frame(self, number):
-        """Wait until frame `number` is due; the picture."""
+    def wait(self):
+        """Until the next frame is due."""
         self._due_ns += round(1e9 / self.fps)
         time.sleep(max(0, self._due_ns - time.monotonic_ns()) / 1e9)
-        return self.frames[number % len(self.frames)]
+
+    def frame(self, number):
+        """Wait until frame `number` is due; the picture, written to memory just now as by a camera's driver."""
+        self.wait()
+        return self.shoot(number)
+
+    def shoot(self, number):
+        """The picture, valid until the next one."""
+        self._seen[...] = self._frames[number % len(self._frames)]
+        return self._seen
 
     def write(self, **more):
         """Leave the result."""

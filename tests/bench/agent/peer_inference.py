@@ -28,7 +28,7 @@ class Producer(VideoFrameProducer):
     def grab(self):
         if self.number >= job.total:
             return False
-        self.picture = job.frame(self.number)
+        self.picture = job.frame(self.number).copy()  # frames wait in a queue
         self.number += 1
         return True
 
@@ -40,7 +40,7 @@ class Producer(VideoFrameProducer):
         pass
 
     def discover_source_properties(self):
-        height, width = job.frames.shape[1:3]
+        height, width = job.camera
         return SourceProperties(
             width=width, height=height, total_frames=-1, is_file=False, fps=job.fps, is_reconnectable=False
         )

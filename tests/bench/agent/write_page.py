@@ -178,7 +178,8 @@ def _overhead(overhead: Overhead) -> str:
 
 MobileNetV1 (width 0.25 at 96 px, 0.5 at 224 px), int8 inside, uint8 in and out, random weights; LiteRT with one thread; frames of noise in the
 network's own colour order, 200 a second at 96 px and 100 at 224 px, the first 30 of a round not counted. Everybody has the same file, the same
-frames and the same pace, in turns, who begins changes. Floor and peers run as they come, on any processor and with ordinary priority; they have no
+frames and the same pace, in turns, who begins changes. A frame is written to memory just before its time begins, as a camera's driver or its
+decoder does; the floor has none. Floor and peers run as they come, on any processor and with ordinary priority; they have no
 fleet to report to. So on a machine shared with other work their p99 says less than their p50. *Floor*: a bare invoke when a frame would be due.
 
 *Taken*: frame at hand until the decision is known. For the agent that is capture's work (resize, copy into the ring) and the loop's (input, inference,
