@@ -6,7 +6,8 @@ from typing import Literal
 
 from compiler.budget import Budget
 from compiler.checks import check_memory, check_task
-from compiler.contract import Resolved, beside, read_labels, read_task, resolve_contract
+from compiler.contract import Resolved, resolve_contract
+from compiler.contract.file import beside, read_labels, read_task
 from compiler.dataset import Data, arrange
 from compiler.detection.arrange import arrange_boxes, assume
 from compiler.detection.head import known_labels, shapes_of
