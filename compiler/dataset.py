@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compiler.detection.annotations import Annotations
+from compiler.words import short
 from edge.errors import BadDataError
 from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, TaskName, TensorInput
 
@@ -248,11 +249,6 @@ def _no_class(tag: str, classes: tuple[str, ...], numbered: bool) -> str:
         return f"not in 0..{len(classes) - 1}"
     near = difflib.get_close_matches(tag, classes, n=1)
     return f"no class (nearest: {near[0]!r})" if near else f"no class; classes are {short(classes)}"
-
-
-def short(names: Sequence[str], most: int = 12) -> str:
-    """List names, the first ones if there are many."""
-    return ", ".join(names[:most]) + (" ..." if len(names) > most else "")
 
 
 # ---- shaped as the contract says

@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from compiler.contract.fit import times
 from compiler.load.source import SourceModel
+from compiler.words import times
 from edge.errors import BadInputContractError
 from edge.manifest import AudioInput, ImageInput, SeriesInput
 from edge.preprocess import channels

@@ -2,6 +2,7 @@
 
 from compiler.dataset import Data
 from compiler.load.source import SourceModel
+from compiler.words import times
 from edge.errors import BadDataError
 
 
@@ -12,8 +13,3 @@ def unfit(model: SourceModel, data: Data) -> BadDataError:
         f"{data.path}: a sample has {what}, but the model wants {times(model.input_shape[1:])}",
         remedy="bring the samples into the model's shape, or say with --input FILE.toml how they become its input",
     )
-
-
-def times(shape: tuple[int, ...]) -> str:
-    """Write a shape for people: `96 x 96 x 3`."""
-    return " x ".join(map(str, shape))

@@ -3,9 +3,10 @@
 from math import prod
 
 from compiler.contract.draft import Draft, Fields, complete, norm_needs
-from compiler.contract.fit import times, unfit
+from compiler.contract.fit import unfit
 from compiler.dataset import Data
 from compiler.load.source import SourceModel
+from compiler.words import times
 from edge.errors import BadInputContractError
 from edge.manifest import SeriesInput
 
