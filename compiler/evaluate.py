@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
-from compiler.dataset import Data, Samples, arrange
+from compiler.arrange import arrange
+from compiler.dataset import Data, Samples
 from compiler.detection.arrange import arrange_boxes, assume
 from compiler.detection.packed import BoxReader
 from compiler.measure import Scores, Timing, run_session, score, time_in_turns

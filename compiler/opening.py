@@ -4,11 +4,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from compiler.arrange import arrange
 from compiler.budget import Budget
 from compiler.checks import check_memory, check_task
 from compiler.contract import Resolved, resolve_contract
 from compiler.contract.file import beside, read_labels, read_task
-from compiler.dataset import Data, arrange
+from compiler.dataset import Data
 from compiler.detection.arrange import arrange_boxes, assume
 from compiler.detection.head import known_labels, shapes_of
 from compiler.detection.packed import BoxReader

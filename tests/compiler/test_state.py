@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from compiler.again import fingerprint
+from compiler.arrange import arrange
 from compiler.candidate import Builder, check_parity
 from compiler.compare import compare
-from compiler.dataset import arrange
 from compiler.evaluate import evaluate_bundle
 from compiler.load import load_model
 from compiler.load.source import Floats, Outputs, SourceModel
