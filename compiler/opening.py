@@ -15,9 +15,9 @@ from compiler.detection.head import known_labels, shapes_of
 from compiler.detection.packed import BoxReader
 from compiler.load import SourceModel, load_model
 from compiler.load.state import StatePair
-from compiler.measure import run_reference
 from compiler.packing import Order
 from compiler.read_data import open_data
+from compiler.run import run_reference
 from compiler.search import Scope
 from compiler.stage import Stage
 from compiler.subject import Subject

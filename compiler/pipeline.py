@@ -8,23 +8,19 @@ from compiler.choose import choose, objection
 from compiler.explain.layer_by_layer import look_at_layers
 from compiler.golden import make_baseline
 from compiler.ground import lay_ground
-from compiler.measure import (
-    Predictor,
-    is_this_kind,
-    measuring,
-    no_prediction,
-    real_inputs,
-    run_every_step,
-    statistics_of,
-)
+from compiler.host import is_this_kind
+from compiler.inputs import real_inputs, statistics_of
+from compiler.measure import measuring
 from compiler.opening import Request
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
 from compiler.placement.place import chooses_from
 from compiler.placement.settle import settle
 from compiler.placement.simulated import Simulators, add_npu, for_cpu
+from compiler.prediction import Predictor, no_prediction
 from compiler.prove import prove_quality
 from compiler.report import write_report
 from compiler.result import Compiled
+from compiler.run import run_every_step
 from compiler.search import search
 from compiler.stage import Stage
 from compiler.verify import prove

@@ -14,10 +14,11 @@ from compiler.evaluate import Evaluation
 from compiler.explain.layer_by_layer import Layers
 from compiler.explain.layers import LayerError, measured_db
 from compiler.load.state import write_states
-from compiler.measure import Measured, Scores
+from compiler.measure import Measured
 from compiler.opening import Request
 from compiler.placement.settle import Placement
 from compiler.recipe import Recipe, recipe_to_json
+from compiler.run import Scores
 from compiler.split import Split
 from compiler.verify import Verified
 from edge.manifest import Manifest

@@ -12,8 +12,10 @@ import msgspec
 from compiler.cache import Cache, code_digest, installed, key_of
 from compiler.candidate import Builder, Candidate, Skipped
 from compiler.export.tflite_to_onnx import NOT_ASKED
+from compiler.host import host_core
+from compiler.inputs import real_inputs
 from compiler.load import SourceModel
-from compiler.measure import Measured, host_core, real_inputs, sqnr_of
+from compiler.measure import Measured, sqnr_of
 from compiler.mixed import mixed_plans
 from compiler.nearness import Nearness
 from compiler.plan import Effort, Plan, learning_plans, plans, runtimes_for

@@ -9,11 +9,12 @@ from compiler.cache import Cache
 from compiler.candidate import Builder
 from compiler.ground import lay_ground
 from compiler.load import load_model
-from compiler.measure import Measured, measuring, no_prediction, sqnr_of
+from compiler.measure import Measured, measuring, sqnr_of
 from compiler.nearness import Nearness
 from compiler.opening import Request
 from compiler.packing import Order
 from compiler.plan import Plan
+from compiler.prediction import no_prediction
 from compiler.quantize.onnx_qdq import quantize_onnx
 from compiler.search import Scope, Shelf, search
 from compiler.tuning.terrain import survey
@@ -29,7 +30,8 @@ def builder(colour_model: Path) -> Builder:
 
 def measured(builder: Builder, plan: Plan) -> Measured:
     from compiler.compare import Comparison
-    from compiler.measure import Scores, Timing
+    from compiler.run import Scores
+    from compiler.timing import Timing
     from edge.manifest import Quality
 
     quality = Quality(

@@ -15,8 +15,8 @@ import numpy as np
 from cases import CASES, Case
 
 from compiler.export import FORMATS
+from compiler.inputs import real_inputs
 from compiler.load import load_model
-from compiler.measure import real_inputs
 from compiler.opening import Request, open_subject
 from compiler.packing import Order
 from compiler.plan import REACHES
