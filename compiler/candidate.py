@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from compiler.export import FORMATS
 from compiler.load import SourceModel
 from compiler.plan import REACHES, Format, Plan, Ranges
-from compiler.quantize.workbench import Calibration, Workbench
+from compiler.quantize.calibration import Calibration
+from compiler.quantize.workbench import Workbench
 from edge.errors import BadModelError
 from edge.manifest import Precision, RuntimeName, Variant
 

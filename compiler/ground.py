@@ -12,7 +12,7 @@ from compiler.likeness import judge_likeness
 from compiler.opening import Request, open_subject
 from compiler.placement.place import stand_in
 from compiler.prediction import Predictor, no_prediction
-from compiler.quantize.workbench import Calibration
+from compiler.quantize.calibration import Calibration
 from compiler.run import Scores, run_reference, score
 from compiler.split import Split, split
 from compiler.stage import Stage

@@ -19,7 +19,7 @@ from compiler.measure import Measured, sqnr_of
 from compiler.mixed import mixed_plans
 from compiler.nearness import Nearness
 from compiler.plan import Effort, Plan, learning_plans, plans, runtimes_for
-from compiler.quantize.workbench import Calibration
+from compiler.quantize.calibration import Calibration
 from compiler.stage import Stage
 from compiler.subject import Subject
 from edge.errors import BadModelError, MissingExtraError

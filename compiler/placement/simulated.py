@@ -23,7 +23,7 @@ from compiler.placement.ledger import Ledger
 from compiler.placement.place import is_simulated
 from compiler.placement.rknn import Simulator, Way, compile_for_rknn
 from compiler.plan import BY_NPU, Effort, Plan
-from compiler.quantize.workbench import Calibration
+from compiler.quantize.calibration import Calibration
 from compiler.search import Found, Scope
 from compiler.stage import Stage
 from edge.environments import RKNN

@@ -44,7 +44,7 @@ class Terrain:
     def rank_layers(self) -> tuple[str, ...]:
         """Name the layers that cost something in int8, the costliest first; none where mixed plans are not allowed."""
         bench = self.shelf.builder.bench(self.runtime)
-        if "mixed" not in self.ground.here.dtypes or len(bench.network.layers) > MOST_LAYERS:
+        if "mixed" not in self.ground.here.dtypes or len(bench.reference.network.layers) > MOST_LAYERS:
             return ()
 
         def measure() -> list[str]:
@@ -60,7 +60,7 @@ class Terrain:
     def space(self, ranked: Sequence[str]) -> Space:
         """Return all integer plans of the runtime; `ranked`: layers that may stay float, the costliest first."""
         kinds = get_args(Activations) if self.runtime == "onnxruntime" else (self.plain.activations,)
-        network = self.shelf.builder.bench(self.runtime).network if ranked else None
+        network = self.shelf.builder.bench(self.runtime).reference.network if ranked else None
         mixes = [bridged(ranked[:count], network) for count in range(1, len(ranked) + 1)] if network else []
         return Space(self.runtime, kinds, tuple(dict.fromkeys(mixes)), self._passes())
 
