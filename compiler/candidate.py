@@ -40,6 +40,21 @@ class Candidate:
     judged: tuple[str, ...] = ()
     """See `compiler.quantize.workbench.Made`."""
 
+    @property
+    def form(self) -> tuple[RuntimeName, Precision]:
+        """What it computes on, and in; a bundle holds one file of a form."""
+        return self.runtime, self.dtype
+
+    @property
+    def title(self) -> str:
+        """Name its form: `int8 on litert`."""
+        return f"{self.dtype} on {self.runtime}"
+
+    @property
+    def layers_in_float(self) -> int:
+        """How many layers a mixed plan keeps in float."""
+        return len(self.plan.keep_float) if self.plan else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Skipped:

@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable
 
 from compiler.budget import insist, judge
-from compiler.choose import choose, objection
+from compiler.choose import choose
 from compiler.explain.layer_by_layer import look_at_layers
 from compiler.golden import make_baseline
 from compiler.ground import lay_ground
 from compiler.host import is_this_kind
 from compiler.inputs import real_inputs, statistics_of
 from compiler.measure import measuring
+from compiler.objection import objection
 from compiler.opening import Request
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
 from compiler.placement.place import chooses_from

@@ -12,10 +12,11 @@ from cases import CASES
 from prepare import open_case, silent
 
 from compiler.budget import Budget
-from compiler.choose import choose, objection, sqnr_of
+from compiler.choose import choose
 from compiler.host import is_this_kind
 from compiler.inputs import real_inputs
-from compiler.measure import Measured, measuring
+from compiler.measure import Measured, measuring, sqnr_of
+from compiler.objection import objection
 from compiler.prediction import Predictor
 from compiler.run import run_reference, score
 from compiler.search import Found, Scope, search
