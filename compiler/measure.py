@@ -1,6 +1,6 @@
 """Measures every candidate on a part of the samples: what it decides, what compiling cost, how long it takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Protocol
@@ -8,16 +8,13 @@ from typing import Protocol
 from compiler.candidate import Candidate
 from compiler.compare import Comparison, compare
 from compiler.prediction import Predictor
-from compiler.run import Scores, run_session, score
+from compiler.run import Open, Scores, run_session, score
 from compiler.stage import Stage, Step
 from compiler.subject import Subject
 from compiler.timing import Timing, time_in_turns
 from compiler.yardstick import Yardstick
-from edge.manifest import Latency, Quality, Variant
+from edge.manifest import Latency, Quality
 from edge.runtimes import Session, open_model
-
-Open = Callable[[bytes, Variant], Session]
-"""Opens a compiled file: `edge.runtimes.open_model`, or for an NPU's file what simulates it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,5 +1,6 @@
 """Runs models over samples, the float one and compiled files, with the very code that a device runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,12 @@ from compiler.stage import Step
 from compiler.subject import Subject
 from compiler.yardstick import Run, Yardstick, value_of
 from edge.errors import BadDataError
-from edge.manifest import InputContract, TaskName
+from edge.manifest import InputContract, TaskName, Variant
 from edge.preprocess import Preprocessor
 from edge.runtimes import Session, open_model, outputs_of
+
+Open = Callable[[bytes, Variant], Session]
+"""Opens a compiled file: `edge.runtimes.open_model`, or for an NPU's file what simulates it."""
 
 MOST_NUMBERS, LEAST_OUTPUTS = 100_000_000, 16
 """Outputs of one run that are kept: 400 MB. A detector of 41,140 numbers fills them with 2,430 pictures."""

@@ -17,7 +17,7 @@ from compiler.golden import (
     synthetic_sequences,
 )
 from compiler.inputs import InputStatistics
-from compiler.measure import Open
+from compiler.run import Open
 from compiler.subject import Subject
 from edge.bundle import Golden
 from edge.errors import GoldenMismatchError
