@@ -6,7 +6,8 @@ It sees what the select part showed, and of the report part only how many sample
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compiler.budget import Budget, expected_bound, surely_lost
+from compiler.budget import Budget
+from compiler.drop_bounds import expected_bound, surely_lost
 from compiler.int8_speed import int8_speed
 from compiler.measure import Measured, sqnr_of
 from compiler.objection import dear, slow, unfit

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from math import sqrt
 
-from compiler.budget import Budget, expected_bound, milliseconds, points, surely_lost
+from compiler.budget import Budget
+from compiler.drop_bounds import expected_bound, surely_lost
 from compiler.measure import Measured
+from compiler.words import milliseconds, points
 from edge.manifest import MetricName
 from edge.target import Target
 

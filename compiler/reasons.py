@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from compiler.budget import milliseconds, points
 from compiler.int8_speed import Int8Speed, int8_speed
 from compiler.measure import Measured, sqnr_of
+from compiler.words import milliseconds, points
 from edge.target import Target
 
 

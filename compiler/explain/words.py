@@ -12,7 +12,7 @@ from compiler.explain.bundle import Explanation, Repair
 from compiler.explain.layers import LayerError, measured_db, short_name
 from compiler.json_objects import layer_to_json
 from compiler.measure import sqnr_of
-from compiler.summary import render
+from compiler.table import render
 
 SHOWN = 20
 

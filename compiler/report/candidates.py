@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from math import isinf
 
-from compiler.budget import milliseconds, upper95
+from compiler.drop_bounds import upper95
 from compiler.measure import Measured, sqnr_of
 from compiler.report import words
 from compiler.report.charts.point import Point
 from compiler.result import Compiled
-from compiler.summary import kib, value
+from compiler.words import kib, milliseconds, value
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from compiler.report.steps import Fact, steps
 from compiler.report.tiles import Tile, tiles
 from compiler.report.words import form, sentence
 from compiler.result import Compiled
-from compiler.summary import UNTOUCHED, kib
+from compiler.summary import UNTOUCHED
+from compiler.words import kib
 from edge.manifest import Manifest
 
 LAYERS_SHOWN = 20

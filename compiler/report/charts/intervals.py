@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from compiler.budget import upper95
+from compiler.drop_bounds import upper95
 from compiler.report.charts.axis import Axis, signed
 from compiler.report.charts.point import Point, mark
 from compiler.report.charts.svg import scale, svg, text
