@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from compiler.effort import Effort
 from compiler.options import KEPT, Flag, Given, Kept
-from compiler.plan import Effort
 from edge import console
 from edge.errors import BadArgumentError
 from edge.manifest import Latency, Variant

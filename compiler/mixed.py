@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
 from compiler.explain import rank_layers
 from compiler.observe.ranges import ranges_of
 from compiler.plan import Plan

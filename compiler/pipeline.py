@@ -15,9 +15,10 @@ from compiler.measure import measuring
 from compiler.objection import objection
 from compiler.opening import Request
 from compiler.packing import check_order, describe, pack_bundle, recipe_of
+from compiler.placement.npu_candidates import add_npu, for_cpu
 from compiler.placement.place import chooses_from
 from compiler.placement.settle import settle
-from compiler.placement.simulated import Simulators, add_npu, for_cpu
+from compiler.placement.simulated import Simulators
 from compiler.prediction import Predictor, no_prediction
 from compiler.prove import prove_quality
 from compiler.report import write_report

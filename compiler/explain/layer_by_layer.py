@@ -7,10 +7,11 @@ can, and it shows what the repairs have to work on.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from compiler.effort import Effort
 from compiler.explain.layers import LayerError, rank_layers
 from compiler.measure import Measured
 from compiler.observe.ranges import ranges_of
-from compiler.plan import Effort, Plan
+from compiler.plan import Plan
 from compiler.quantize.calibration import Calibration
 from compiler.quantize.workbench import Workbench
 from edge.errors import BadModelError, MissingExtraError

@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from compiler.candidate import Candidate
+from compiler.effort import Effort, plans, runtimes_for
 from compiler.explain.layer_by_layer import explain_layers
 from compiler.ground import Ground
 from compiler.measure import Measured, measure_candidates, sqnr_of
 from compiler.mixed import MOST_LAYERS, MOST_SHARE, bridged
-from compiler.plan import Activations, Effort, Pass, Plan, plans, runtimes_for
+from compiler.plan import Activations, Pass, Plan
 from compiler.prediction import Predictor, no_prediction
 from compiler.quantize.error import CEILING_DB
 from compiler.search import Shelf

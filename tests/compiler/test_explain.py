@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
 from compiler.explain import LayerError, classify, rank_layers
 from compiler.load import SourceModel, load_model
 from compiler.observe.ranges import ranges_of

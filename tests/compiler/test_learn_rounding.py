@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
+from compiler.effort import LEARNED
 from compiler.export import FORMATS
 from compiler.load.state import Port
 from compiler.load.torch_module import from_module
-from compiler.plan import LEARNED, Plan
+from compiler.plan import Plan
 from compiler.quantize.error import mean_sqnr_db
 from compiler.quantize.kernels import count_positions, fold_weight, pick_rows, unfold_weight, windows
 from compiler.quantize.round_weights import Problem, round_weights, scale_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
 from compiler.compare import compare
 from compiler.dataset import Samples
 from compiler.inputs import real_inputs, statistics_of

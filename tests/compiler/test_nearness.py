@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compiler.builder import Builder
 from compiler.cache import Cache
-from compiler.candidate import Builder
 from compiler.ground import lay_ground
 from compiler.load import load_model
 from compiler.measure import Measured, measuring, sqnr_of

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
 from compiler.load.source import SourceModel
 from compiler.load.state import parse_states
 from compiler.packing import Order

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from memories import GATHERER, drifting, unrolled
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
+from compiler.effort import LEARNED, learning_plans, plans
 from compiler.load import load_model
-from compiler.plan import LEARNED, Plan, learning_plans, plans
+from compiler.plan import Plan
 from edge.manifest import RuntimeName
 from edge.runtimes import open_model
 from edge.target import load_target

@@ -8,10 +8,11 @@ import pytest
 from memories import DECAY, GATHERER, drifting, opened, request_to, unrolled
 
 from compiler.again import fingerprint
-from compiler.candidate import Builder, check_parity
+from compiler.builder import Builder
 from compiler.load import load_model
 from compiler.load.source import Floats, Outputs
 from compiler.load.state import parse_states, read_states, write_states
+from compiler.parity import check_parity
 from compiler.plan import Plan
 from edge.errors import BadArgumentError, BadModelError
 

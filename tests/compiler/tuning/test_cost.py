@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.candidate import Builder, Candidate
+from compiler.builder import Builder
+from compiler.candidate import Candidate
 from compiler.load import load_model
 from compiler.plan import Plan
 from compiler.tuning.cost import Yard, share_in_float
