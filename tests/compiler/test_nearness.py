@@ -46,7 +46,7 @@ def test_an_integer_file_is_ranked_by_its_scores_before_the_soft_max(builder: Bu
     exact, plan = builder.build(Plan("onnxruntime")), Plan("onnxruntime", "int8", "uint8")
     near = Nearness(lambda: iter(X), [bytes([at]) for at in range(20)], Cache(tmp_path), lambda _: exact)
     one, as_float = near.after(lambda _: (measured(builder, plan), measured(builder, Plan("onnxruntime"))))([])
-    assert one.before_squash_db == pytest.approx(builder.bench("onnxruntime").judge(one.candidate.data))
+    assert one.before_squash_db == pytest.approx(builder.bench("onnxruntime").reference.judge(one.candidate.data))
     assert sqnr_of(one) == one.before_squash_db
     assert as_float.before_squash_db is None
     again = Nearness(lambda: iter(()), near.digests, Cache(tmp_path), lambda _: exact)  # samples would be missed
