@@ -78,20 +78,21 @@ class Reference:
             yield [tensors[name].reshape(-1) for name in names or self.judged]
 
     def judge(
-        self, content: bytes, *, samples: int = JUDGED, names: tuple[str, ...] = (), held_out: bool = False
+        self, content: bytes, *, most: int | None = JUDGED, names: tuple[str, ...] = (), held_out: bool = False
     ) -> float:
-        """SQNR of the output of a file that lost most, decibels, over as many samples as there are.
+        """SQNR of the output of a file that lost most, decibels.
 
         Args:
             content: any file that was made of this one.
-            samples: at most.
+            most: steps that count, of all sequences together, the first ones; None: all of the judged samples. Without
+                a state each sample is one step.
             names: of the tensors to judge, if they are not called as here.
             held_out: by samples that nothing was learned from.
 
         """
         exact = self._exact_held_out if held_out else self._exact
         found = self.outputs(content, self.portions.held_out() if held_out else None, names)
-        pairs = list(zip(exact, islice(found, samples), strict=False))
+        pairs = list(zip(exact, islice(found, most), strict=False))
         return min(mean_sqnr_db((one[at], other[at]) for one, other in pairs) for at in range(len(exact[0])))
 
     def hold_function(self, content: bytes) -> None:
@@ -114,7 +115,7 @@ class Reference:
             content = self.verbs.quantize_one(self.content, ranges, layer)
         except BadModelError:  # this layer is the whole of what was asked for, so it is the one that cannot
             return None
-        return self.judge(content, samples=samples) if self.verbs.has_integers(content) else None
+        return self.judge(content, most=samples) if self.verbs.has_integers(content) else None
 
     def local_errors(self, content: bytes, *, samples: int) -> dict[str, float]:
         """SQNR of every activation that a file and this one both have, decibels."""
