@@ -33,6 +33,8 @@ class MachineStep:
     """Minutes that were told, of those that the step has."""
     throttled: int
     """Minutes of these in which the machine made itself slower, or its supply was too weak."""
+    ways: str
+    """How, as one of these minutes said; empty when none did."""
     spared: int
     """Minutes of these in which the agent did without frames because of heat."""
     span_ms: float
@@ -56,6 +58,7 @@ def machine_steps(link: Connection, device: str, span: MinuteSpan) -> list[Machi
         sa.func.sum(m.span_ms).label("span_ms"),
         sa.cast(sa.func.sum(m.decisions), sa.BigInteger).label("decisions"),
         *(sa.func.max(c).label(c.name) for c in (m.latency_p95_ms, m.temperature_c, m.memory_mib, m.load)),
+        sa.func.max(m.throttled).label("ways"),
         *(sa.func.min(c).label(c.name) for c in (m.memory_free_mib, m.disk_free_mib)),
     ).where(m.device == device, m.minute >= span.since, m.minute < span.until)
     return [MachineStep(**row._mapping) for row in link.execute(query.group_by("step").order_by("step"))]

@@ -11,8 +11,9 @@ from edge.errors import EdgeError
 from fleet.dashboard.device_view import device_view
 from fleet.dashboard.events_view import events_view
 from fleet.dashboard.fleet_view import fleet_view
+from fleet.dashboard.history_view import DEFAULT, REACHES, history_view
 from fleet.dashboard.html import clock, esc
-from fleet.dashboard.model import DevicePage, FleetPage
+from fleet.dashboard.model import DevicePage, FleetPage, History
 from fleet.dashboard.rollout_view import rollout_panel
 from fleet.rollout_state import FINAL, RolloutState
 
@@ -33,6 +34,9 @@ class Reader(Protocol):
 
     def device(self, name: str) -> DevicePage | None:
         """One device in full; None when nobody knows it."""
+
+    def history(self, name: str, reach: str) -> History | None:
+        """One device over one of `REACHES`; None when nobody knows it."""
 
 
 class Control(Protocol):
@@ -59,13 +63,19 @@ def add_pages(reader: Reader, control: Control) -> None:
         await _live("fleet", draw)
 
     @ui.page("/device/{name}", title="Device · edgewright")
-    async def device_page(name: str) -> None:
+    async def device_page(name: str, span: str = DEFAULT) -> None:
+        reach = span if span in REACHES else DEFAULT
+
         async def draw(body: ui.html) -> None:
             page = await run.io_bound(reader.device, name)
             fleet = await run.io_bound(reader.fleet)
             body.set_content(device_view(page, fleet.now_s) if page else _unknown(name))
 
-        await _live("fleet", draw)
+        async def draw_history(body: ui.html) -> None:
+            history = await run.io_bound(reader.history, name, reach)
+            body.set_content(history_view(history, reach) if history else "")
+
+        await _live("fleet", draw, draw_history)
 
     @ui.page("/events", title="Events · edgewright")
     async def events_page() -> None:
@@ -79,12 +89,17 @@ def add_pages(reader: Reader, control: Control) -> None:
         await _rollouts(reader, control)
 
 
-async def _live(tab: str, draw: Callable[[ui.html], Awaitable[None]]) -> None:
-    """A page whose body is one drawing."""
+async def _live(tab: str, *draws: Callable[[ui.html], Awaitable[None]]) -> None:
+    """A page of drawings, one below the other; what did not change is not sent again."""
     with _shell(tab):
-        body = ui.html("", sanitize=False)
-    await draw(body)
-    ui.timer(REFRESH_S, lambda: draw(body))
+        bodies = [(draw, ui.html("", sanitize=False)) for draw in draws]
+
+    async def draw_all() -> None:
+        for draw, body in bodies:
+            await draw(body)
+
+    await draw_all()
+    ui.timer(REFRESH_S, draw_all)
 
 
 async def _rollouts(reader: Reader, control: Control) -> None:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fleet.dashboard.model import Decision, DevicePage, Event, FleetPage, Point
+from fleet.dashboard.history_view import span_of
+from fleet.dashboard.model import Decision, DevicePage, Event, FleetPage, History, Point
 from fleet.rollout_state import RolloutState
 from fleet.store import Store
 from fleet.store_read import StoredDecision, StoredEvent, StoredWindow
@@ -14,6 +15,10 @@ from fleet.views import DeviceView
 MINUTE_NS = 60 * 10**9
 SHOWN = 60
 """Cards on the first page: more is a list, not a picture."""
+HISTORY_S = 10.0
+"""A minute is told once a minute."""
+HISTORIES = 64
+"""Kept for the next who looks."""
 
 
 class StoreReader:
@@ -23,6 +28,7 @@ class StoreReader:
         self._store, self._rollouts, self._max_age_s = store, rollouts, max_age_s
         self._lock = threading.Lock()
         self._page: FleetPage | None = None
+        self._histories: dict[tuple[str, str], tuple[float, History]] = {}
 
     def fleet(self) -> FleetPage:
         """Everything, at most `max_age_s` old."""
@@ -38,6 +44,24 @@ class StoreReader:
             return None
         decisions = tuple(_decision(row) for row in self._store.decisions(name, 30))
         return replace(self._card(view, time.time_ns()), decisions=decisions, events=self._events(name))
+
+    def history(self, name: str, reach: str) -> History | None:
+        """How a device was over one of `history_view.REACHES`, at most `HISTORY_S` old; None when nobody knows it."""
+        key, now_s = (name, reach), time.time()
+        with self._lock:
+            at_s, kept = self._histories.get(key, (0.0, None))
+            if kept is not None and 0 <= now_s - at_s < HISTORY_S:
+                return kept
+        if all(view.id != name for view in self._store.devices()):
+            return None
+        span = span_of(reach, now_s)
+        read = History(name, span, self._store.machine(name, span))
+        with self._lock:
+            self._histories.pop(key, None)
+            while len(self._histories) >= HISTORIES:
+                del self._histories[next(iter(self._histories))]
+            self._histories[key] = now_s, read
+        return read
 
     def _read(self) -> FleetPage:
         now_ns = time.time_ns()

@@ -13,7 +13,18 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
-from edge.messages import Batch, DecisionRow, EventRow, ModelReport, Presence, Reported, Row, UpdateStatus, WindowRow
+from edge.messages import (
+    Batch,
+    DecisionRow,
+    EventRow,
+    MachineMinute,
+    ModelReport,
+    Presence,
+    Reported,
+    Row,
+    UpdateStatus,
+    WindowRow,
+)
 from edge.statistics import AGE_EDGES_MS, LATENCY_EDGES_US, SCORE_EDGES, count
 from fleet.dashboard import mount
 from fleet.dashboard.reader import StoreReader
@@ -81,6 +92,51 @@ def fill(store: Store) -> None:
             store.ingest(name, telemetry(car, second, 1 + second * 4, rng), now_ns - (60 - second) * 10**9)
 
 
+def machine_window(minute: int, rng: np.random.Generator) -> WindowRow:
+    """One minute of a machine: warm by day, throttled in the hottest hour, its disk slowly filling."""
+    warmth = max(0.0, math.sin((minute % 1440 - 420) / 1440 * 2 * math.pi))
+    temperature_c = 48 + 38 * warmth + float(rng.normal(0, 0.6))
+    slow = temperature_c > 84
+    machine = MachineMinute(
+        span_ms=60_000.0,
+        decisions=1800 if temperature_c < 80 else 900,
+        latency_p95_ms=float(rng.lognormal(0.0, 0.05)) * (1.9 if slow else 0.8),
+        temperature_c=temperature_c,
+        throttled=("frequency capped", "throttled") if slow else (),
+        memory_mib=3800,
+        memory_free_mib=2600 - int(300 * warmth),
+        load=1.2 + 1.5 * warmth,
+        disk_free_mib=9000 - minute % 43200 // 10,
+        heat=1 if temperature_c > 80 else 0,
+    )
+    return WindowRow(
+        model="stop-go", version=3, span_ms=1000.0, decisions=0, unsure=0, labels={}, scores=(), latency_us=(),
+        age_ms=(), actions={}, machine=machine,
+    )  # fmt: skip
+
+
+def fill_history(store: Store) -> None:
+    """A month of car-1, each tenth minute but for the last day, with two days and an hour in which it was away."""
+    now = time.time_ns() // (60 * 10**9)
+    rng, minutes = np.random.default_rng(2), [*range(now - 43_000, now - 1441, 10), *range(now - 1440, now + 1)]
+    there = [m for m in minutes if not (12_000 < now - m < 14_880 or 300 < now - m < 360 or 20 < now - m < 24)]
+    rows = tuple(
+        Row(
+            seq=1 + i,
+            wall_ns=minute * 60 * 10**9,
+            mono_ns=0,
+            boot_id="b",
+            clock_ok=True,
+            body=msgspec.Raw(msgspec.json.encode(machine_window(minute, rng))),
+        )
+        for i, minute in enumerate(there)
+    )
+    for at in range(0, len(rows), 500):
+        part = rows[at : at + 500]
+        store.ingest(CARS[0], Batch(outbox_id="past", first_seq=part[0].seq, last_seq=part[-1].seq, rows=part),
+                     time.time_ns())  # fmt: skip
+
+
 def go_on(store: Store) -> None:
     """New telemetry every second, for as long as the server runs."""
     rng = np.random.default_rng(1)
@@ -137,6 +193,7 @@ class Buttons:
 if __name__ == "__main__":
     the_store = open_store(sys.argv[2])
     fill(the_store)
+    fill_history(the_store)
     threading.Thread(target=go_on, args=(the_store,), daemon=True).start()
     app = FastAPI()
     mount(app, reader=StoreReader(the_store, rollouts), control=Buttons())

@@ -73,6 +73,11 @@ def text_of(browser: webdriver.Chrome, url: str, expected: str) -> str:
     [
         ("/", ["car-1", "car-5", "STOP", "GO", "offline", "probation", "decisions", "stop-go v3"]),
         ("/device/car-1", ["raspberrypi4", "frame age", "Score of the chosen label", "switched"]),
+        (
+            "/device/car-1?span=week",
+            ["Over time", "throttled: ", "spared by the agent", "GiB", "p95 of the"],
+        ),
+        ("/device/car-2?span=no", ["Nothing was heard of its machine"]),
         ("/rollouts", ["stop-go v2", "rolled back", "Score drift", "1.41", "left their own baseline by 1.48"]),
         ("/events", ["loop ended with signal 9", "car-1"]),
         ("/device/nobody", ["No device is called nobody"]),
@@ -83,6 +88,18 @@ def test_each_page_shows_what_it_promises(
 ) -> None:
     text = text_of(browser, server[0] + path, expected[0])
     assert [word for word in expected if word not in text] == []
+
+
+def test_no_page_is_wider_than_a_phone(browser: webdriver.Chrome, server: tuple[str, Any]) -> None:
+    try:
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+        )
+        for path, expected in (("/", "car-5"), ("/device/car-1", "Over time"), ("/events", "car-1")):
+            text_of(browser, server[0] + path, expected)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, path
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_button_calls_the_api(browser: webdriver.Chrome, server: tuple[str, Any]) -> None:

@@ -192,8 +192,8 @@ def test_a_minute_of_the_machine_that_is_sent_twice_is_in_the_table_once(store: 
     assert store.identities("machines", "car-1") == store.identities("windows", "car-1") == [(OUTBOX, 1)]
     (step,) = store.machine("car-1", MinuteSpan(MINUTE, 1, 1))
     assert step == MachineStep(
-        step=0, minutes=1, throttled=1, spared=1, span_ms=60_000.0, decisions=1800, latency_p95_ms=31.5,
-        temperature_c=84.0, memory_mib=900, memory_free_mib=120, load=3.5, disk_free_mib=900,
+        step=0, minutes=1, throttled=1, ways="throttled", spared=1, span_ms=60_000.0, decisions=1800,
+        latency_p95_ms=31.5, temperature_c=84.0, memory_mib=900, memory_free_mib=120, load=3.5, disk_free_mib=900,
     )  # fmt: skip
 
 
