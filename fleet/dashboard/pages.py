@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Protocol
 
 from nicegui import run, ui
@@ -11,6 +10,7 @@ from edge.errors import EdgeError
 from fleet.dashboard.device_view import device_view
 from fleet.dashboard.events_view import events_view
 from fleet.dashboard.fleet_view import fleet_view
+from fleet.dashboard.header import STYLE, header
 from fleet.dashboard.history_view import DEFAULT, REACHES, history_view
 from fleet.dashboard.html import clock, esc
 from fleet.dashboard.model import DevicePage, FleetPage, History
@@ -18,12 +18,6 @@ from fleet.dashboard.rollout_view import rollout_panel
 from fleet.rollout_state import FINAL, RolloutState
 
 REFRESH_S = 1.0
-STYLE = Path(__file__).with_name("style.css")
-MARK = (
-    '<svg width="20" height="20" viewBox="0 0 20 20"><path d="M3 4h9M3 10h14M3 16h6" stroke="currentColor"'
-    ' stroke-width="2.6" stroke-linecap="round"/><circle cx="16" cy="4" r="2" fill="var(--go)"/></svg>'
-)
-TABS = (("fleet", "/", "Fleet"), ("rollouts", "/rollouts", "Rollouts"), ("events", "/events", "Events"))
 
 
 class Reader(Protocol):
@@ -52,8 +46,8 @@ class Control(Protocol):
         """End it, and bring its devices back."""
 
 
-def add_pages(reader: Reader, control: Control) -> None:
-    """Register every page with NiceGUI."""
+def add_pages(reader: Reader, control: Control, *, with_pictures: bool) -> None:
+    """Register every page with NiceGUI; `with_pictures`: there is a page of a device's pictures to lead to."""
 
     @ui.page("/", title="Fleet · edgewright")
     async def fleet_page() -> None:
@@ -69,7 +63,7 @@ def add_pages(reader: Reader, control: Control) -> None:
         async def draw(body: ui.html) -> None:
             page = await run.io_bound(reader.device, name)
             fleet = await run.io_bound(reader.fleet)
-            body.set_content(device_view(page, fleet.now_s) if page else _unknown(name))
+            body.set_content(device_view(page, fleet.now_s, with_pictures=with_pictures) if page else _unknown(name))
 
         async def draw_history(body: ui.html) -> None:
             history = await run.io_bound(reader.history, name, reach)
@@ -158,15 +152,11 @@ def _shell(tab: str) -> ui.element:
     """Style, brand, navigation and clock; use as a context manager for the body."""
     ui.add_css(STYLE)
     ui.colors(primary="#2563a8")
-    links = "".join(f'<a href="{url}" class="{"on" if tab == name else ""}">{text}</a>' for name, url, text in TABS)
     with ui.element("div").classes("ew") as shell:
         top = ui.html("", sanitize=False)
 
         def tick() -> None:
-            top.set_content(
-                f'<header class="ew-top"><a class="ew-brand" href="/">{MARK}edgewright</a>'
-                f'<nav class="ew-nav">{links}</nav><span class="ew-clock">{clock(time.time())}</span></header>'
-            )
+            top.set_content(header(tab, clock(time.time())))
 
         tick()
         ui.timer(REFRESH_S, tick)

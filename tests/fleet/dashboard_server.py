@@ -3,6 +3,7 @@
 `python tests/fleet/dashboard_server.py PORT DATABASE_URL`
 """
 
+import hashlib
 import math
 import sys
 import threading
@@ -13,19 +14,23 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
+from edge.kept import Remark, kept_name
 from edge.messages import (
     Batch,
     DecisionRow,
     EventRow,
+    KeptPicture,
     MachineMinute,
     ModelReport,
+    PictureList,
     Presence,
     Reported,
     Row,
     UpdateStatus,
     WindowRow,
-)
+)  # fmt: skip
 from edge.statistics import AGE_EDGES_MS, LATENCY_EDGES_US, SCORE_EDGES, count
+from edge_agent.png import encode_png
 from fleet.dashboard import mount
 from fleet.dashboard.reader import StoreReader
 from fleet.plan import Plan
@@ -177,6 +182,38 @@ def rollouts() -> list[RolloutState]:
     return [new, old]
 
 
+class Camera:
+    """A device that keeps five pictures of a street with a light, of which its model was not sure."""
+
+    def __init__(self) -> None:
+        self._data = dict(self._picture(number) for number in reversed(range(5)))
+
+    @staticmethod
+    def _picture(number: int) -> tuple[str, bytes]:
+        rows, columns = np.mgrid[0:240, 0:320]
+        street = np.stack([120 - rows / 4, 110 - rows / 5, 100 + columns / 8], axis=-1)
+        street[(rows - 70) ** 2 + (columns - 60 - 40 * number) ** 2 < 300] = (60, 190 - 40 * number, 200)
+        label = "yellow" if number % 2 else "a label that says at great length what the model took this for"
+        remark = Remark(
+            model="stop-go", version=3, frame=number, wall_ns=time.time_ns() - (5 - number) * 3600 * 10**9, label=label,
+            score=0.41 + 0.03 * number,
+        )  # fmt: skip
+        return kept_name(remark), encode_png(street.astype(np.uint8), msgspec.json.encode(remark).decode())
+
+    def pictures(self, device: str, newest: int) -> PictureList:
+        if device != "car-1":
+            return PictureList(id=1, refusal="NOT_SENT: this device keeps its pictures to itself (capture_store.send)")
+        pictures = [
+            KeptPicture(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+            for name, data in list(self._data.items())[:newest]
+        ]
+        return PictureList(id=1, kept=len(self._data), pictures=tuple(pictures))
+
+    def picture_piece(self, device: str, name: str, offset: int, size_bytes: int) -> bytes:
+        assert device == "car-1"
+        return self._data[name][offset : offset + size_bytes]
+
+
 class Buttons:
     """Writes what was pressed to standard output, where the test reads it."""
 
@@ -196,5 +233,5 @@ if __name__ == "__main__":
     fill_history(the_store)
     threading.Thread(target=go_on, args=(the_store,), daemon=True).start()
     app = FastAPI()
-    mount(app, reader=StoreReader(the_store, rollouts), control=Buttons())
+    mount(app, reader=StoreReader(the_store, rollouts), control=Buttons(), pictures=Camera())
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
