@@ -126,8 +126,8 @@ class MachineMinute(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Lowest."""
     load: Annotated[float, msgspec.Meta(ge=0, lt=1e6)] | None = None
     disk_free_mib: Count | None = None
-    heat: Annotated[int, msgspec.Meta(ge=0, le=2)] = 0
-    """What the agent did without: 0 nothing, 1 frames, 2 the larger variant too."""
+    heat: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    """What the agent did without: 0 nothing, 1 frames, 2 the larger variant too; higher ones are for later releases."""
 
 
 class WindowRow(Message, frozen=True, kw_only=True, tag="window", omit_defaults=True):

@@ -231,6 +231,21 @@ def test_what_waited_on_the_device_lies_where_it_happened_unless_its_clock_canno
     ]
 
 
+def test_a_database_of_a_release_without_machines_gets_the_table_when_it_is_opened(
+    store: Store, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    from fleet.store_tables import machines
+
+    store.ingest("car-1", batch(window()), NS)
+    machines.drop(store._engine)
+    is_sqlite = store._engine.dialect.name == "sqlite"
+    url = f"sqlite:///{tmp_path / 'telemetry.db'}" if is_sqlite else request.getfixturevalue("postgres_url")
+    opened = open_store(url)
+    opened.ingest("car-1", minute(HOT, 5), 60 * MINUTE * NS)
+    assert (opened.counts()["windows"], opened.counts()["machines"]) == (2, 1)
+    opened.close()
+
+
 def test_a_window_of_an_agent_that_says_nothing_of_its_machine_is_a_window_all_the_same(store: Store) -> None:
     older = msgspec.json.encode(window())
     assert b"machine" not in older
@@ -286,10 +301,11 @@ def test_steps_of_updates_and_whole_bad_messages_are_kept_for_people(store: Stor
 def test_old_rows_are_forgotten_and_new_ones_kept(store: Store) -> None:
     day = 86400 * NS
     for age in (40, 31, 29, 0):
-        store.ingest("car-1", batch(window(), DECISION, EVENT, b"{}", first=1 + 10 * age), (100 - age) * day)
-    assert store.forget(30, 100 * day) == 8
+        told = msgspec.structs.replace(window(), machine=HOT)
+        store.ingest("car-1", batch(told, DECISION, EVENT, b"{}", first=1 + 10 * age), (100 - age) * day)
+    assert store.forget(30, 100 * day) == 10
     counts = store.counts()
-    assert {counts[name] for name in ("windows", "decisions", "events", "quarantine")} == {2}
+    assert {counts[name] for name in ("windows", "decisions", "events", "machines", "quarantine")} == {2}
     assert store.forget(30, 100 * day) == 0
 
 
