@@ -23,7 +23,7 @@ def device_view(page: DevicePage, now_s: float, *, with_pictures: bool = False) 
         f"{_figures(page)}"
         f'<div class="ew-two"><div class="ew-stack">{_charts(page, now_s)}</div>'
         f'<div class="ew-stack">{card("Decisions", _decisions(page))}'
-        f"{card('Updates and events', _updates(page))}</div></div>"
+        f"{card('Updates and events', _updates(page, now_s))}</div></div>"
     )
 
 
@@ -80,11 +80,11 @@ def _decisions(page: DevicePage) -> str:
     return table(heads, rows) if rows else '<div class="ew-empty">no decision yet</div>'
 
 
-def _updates(page: DevicePage) -> str:
+def _updates(page: DevicePage, now_s: float) -> str:
     """How each model's last update ended, then the events."""
     reports = "".join(
         f'<div class="ew-row" style="margin-bottom:9px"><b>{esc(model)}</b>{state_chip(report.state)}'
         f'<span class="dim">v{report.attempted or report.version} {esc(report.reason)}</span></div>'
         for model, report in page.view.models.items()
     )
-    return reports + event_rows(page.events[:10], with_device=False)
+    return reports + event_rows(page.events[:10], now_s, with_device=False)

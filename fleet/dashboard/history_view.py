@@ -34,6 +34,8 @@ REACHES: Mapping[str, Reach] = {
     "month": Reach("Month", 180, 240, lambda at: at.tm_wday == at.tm_hour == at.tm_min == 0, "%a %d %b"),
 }
 DEFAULT = "day"
+NAMED = 3
+"""Switches that a legend names; the pointer names each."""
 
 
 def span_of(reach: str, now_s: float) -> MinuteSpan:
@@ -67,10 +69,11 @@ def _charts(history: History, ticks: list[Tick]) -> str:
     def line(name: str, pick: Callable[[MachineStep], float | None], colour: str = "--info") -> Line:
         return Line(name, history.every_step(pick), colour)
 
+    latency = line("p95 of the slowest minute", lambda s: s.latency_p95_ms)
     fitted = line("fitted", lambda s: _gib(s.memory_mib), "--idle")
     return (
         chart("Temperature", "°C", line("highest", lambda s: s.temperature_c), bands=_bands(history))
-        + chart("Inference and decision", "ms", line("p95 of the slowest minute", lambda s: s.latency_p95_ms))
+        + chart("Inference and decision", "ms", latency, bands=_switches(history))
         + chart("Load", "", line("highest", lambda s: s.load))
         + chart("Decisions", "/s", line("per second", _per_second))
         + chart("Memory", "GiB", line("free, lowest", lambda s: _gib(s.memory_free_mib)), fitted)
@@ -87,6 +90,17 @@ def _bands(history: History) -> tuple[Band, ...]:
         *((_band(history, f"{ways}: {_minutes(slowed)}", lambda s: s.ways, "--stop"),) if slowed else ()),
         *((_band(history, f"spared by the agent: {_minutes(spared)}", _spared, "--warn"),) if spared else ()),
     )
+
+
+def _switches(history: History) -> tuple[Band, ...]:
+    """When another version took over: the other reason why a device got slow, or quick."""
+    texts = [""] * history.span.steps
+    for step, text in history.switches:
+        texts[step] = f"{texts[step]}, {text}" if texts[step] else text
+    named = ", ".join(text for _, text in history.switches[-NAMED:])
+    more = len(history.switches) - NAMED
+    name = f"{named}, and {more} before" if more > 0 else named
+    return (Band(name, texts, "--go"),) if history.switches else ()
 
 
 def _band(history: History, name: str, why: Callable[[MachineStep], str], colour: str) -> Band:

@@ -89,6 +89,8 @@ class History:
     span: MinuteSpan
     steps: Sequence[MachineStep]
     """The oldest first; those in which it said nothing are absent."""
+    switches: Sequence[tuple[int, str]] = ()
+    """In which step another version took over, and which."""
 
     def every_step(self, pick: Callable[[MachineStep], float | None]) -> list[float | None]:
         """One value a step, None where nothing came, or nothing that is known."""

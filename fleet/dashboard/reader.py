@@ -9,7 +9,8 @@ from fleet.dashboard.history_view import span_of
 from fleet.dashboard.model import Decision, DevicePage, Event, FleetPage, History, Point
 from fleet.rollout_state import RolloutState
 from fleet.store import Store
-from fleet.store_read import StoredDecision, StoredEvent, StoredWindow
+from fleet.store_machines import MinuteSpan
+from fleet.store_read import StoredDecision, StoredEvent, StoredUpdate, StoredWindow
 from fleet.views import DeviceView
 
 MINUTE_NS = 60 * 10**9
@@ -17,6 +18,9 @@ SHOWN = 60
 """Cards on the first page: more is a list, not a picture."""
 HISTORY_S = 10.0
 """A minute is told once a minute."""
+UPDATES = 1000
+"""Newest steps of updates that a history looks at: about a hundred updates."""
+SWITCHES = {"SWITCHED": "took over", "ROLLED_BACK": "rolled back"}
 HISTORIES = 64
 """Kept for the next who looks."""
 
@@ -55,7 +59,8 @@ class StoreReader:
         if all(view.id != name for view in self._store.devices()):
             return None
         span = span_of(reach, now_s)
-        read = History(name, span, self._store.machine(name, span))
+        switches = _switches(self._store.updates(UPDATES, name), span)
+        read = History(name, span, self._store.machine(name, span), switches)
         with self._lock:
             self._histories.pop(key, None)
             while len(self._histories) >= HISTORIES:
@@ -101,6 +106,16 @@ class StoreReader:
             if (row.device, row.version, row.state) not in twice
         ]
         return tuple(sorted((*told, *steps), key=lambda event: -event.at_s)[:60])
+
+
+def _switches(updates: Sequence[StoredUpdate], span: MinuteSpan) -> tuple[tuple[int, str], ...]:
+    """When another version took over, by step."""
+    at = [((row.received_ns // MINUTE_NS - span.since) // span.minutes_each, row) for row in updates]
+    return tuple(
+        (step, f"v{row.version} {SWITCHES[row.state]}")
+        for step, row in reversed(at)
+        if row.state in SWITCHES and 0 <= step < span.steps
+    )
 
 
 def _words(state: str, reason: str) -> str:

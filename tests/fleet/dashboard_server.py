@@ -141,6 +141,10 @@ def fill_history(store: Store) -> None:
         store.ingest(CARS[0], Batch(outbox_id="past", first_seq=part[0].seq, last_seq=part[-1].seq, rows=part),
                      time.time_ns())  # fmt: skip
 
+    for days, version, state in ((4, 2, "SWITCHED"), (4, 2, "ROLLED_BACK"), (2, 3, "SWITCHED")):
+        status = UpdateStatus(model="stop-go", version=version, state=state)
+        store.add_status(CARS[0], status, time.time_ns() - days * 86400 * 10**9)
+
 
 def go_on(store: Store) -> None:
     """New telemetry every second, for as long as the server runs."""

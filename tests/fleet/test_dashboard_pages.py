@@ -75,7 +75,7 @@ def text_of(browser: webdriver.Chrome, url: str, expected: str) -> str:
         ("/device/car-1", ["raspberrypi4", "frame age", "Score of the chosen label", "switched"]),
         (
             "/device/car-1?span=week",
-            ["Over time", "throttled: ", "spared by the agent", "GiB", "p95 of the"],
+            ["Over time", "throttled: ", "spared by the agent", "v3 took over", "GiB", "p95 of the"],
         ),
         ("/device/car-2?span=no", ["Nothing was heard of its machine"]),
         (

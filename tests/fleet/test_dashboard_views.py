@@ -1,6 +1,8 @@
 """What the pages draw, as text: no browser needed. The pages in Chromium: test_dashboard_pages.py."""
 
+import dataclasses
 import re
+import time
 
 from edge.messages import ModelReport
 from edge.statistics import AGE_EDGES_MS, LATENCY_EDGES_US, SCORE_EDGES, count
@@ -104,6 +106,15 @@ def test_a_second_without_telemetry_is_a_gap_and_not_a_zero() -> None:
     assert [value is None for value in values] == [True, True, False, True, True, True]
 
 
+def test_an_event_of_another_day_says_of_which() -> None:
+    events = [Event(NOW_S, "car-1", "fault", "today"), Event(NOW_S - 3 * 86400, "car-1", "fault", "earlier")]
+    text = events_view(FleetPage(NOW_S, [device()], shown=60, events=events))
+    assert re.findall(r"(\w{3} \d\d \w{3}) \d\d:\d\d<", text) == [
+        time.strftime("%a %d %b", time.localtime(NOW_S - 3 * 86400))
+    ]
+    assert time.strftime(">%H:%M:%S<", time.localtime(NOW_S)) in text
+
+
 def test_a_step_of_history_without_a_word_is_a_gap_and_not_a_line_across_it() -> None:
     chart = line_chart([Line("x", [1.0, 2.0, None, 3.0, None, 4.0, 5.0])], unit="ms")
     (path,) = re.findall(r'<path d="([^"]*)"', chart)
@@ -119,6 +130,18 @@ def test_the_history_says_how_the_machine_slowed_itself_and_how_long() -> None:
     assert text.count("fill-opacity") == 2
     for expected in ("69.0 °C", "Inference and decision", "2.30 /s", "GiB"):
         assert expected in text
+
+
+def test_the_latency_shows_when_another_version_took_over() -> None:
+    switches = ((2, "v3 took over"), (2, "v3 rolled back"), (9, "v4 took over"), (70, "v5 took over"))
+    text = history_view(dataclasses.replace(history(machine_step(6)), switches=switches), "day")
+    assert "v3 rolled back, v4 took over, v5 took over, and 1 before" in text
+    assert re.findall("<title>([^<]+)</title>", text) == [
+        "v3 took over, v3 rolled back",
+        "v4 took over",
+        "v5 took over",
+    ]
+    assert "took over" not in history_view(history(machine_step(6)), "day")
 
 
 def test_what_a_machine_does_not_say_is_said_to_be_unknown_and_drawn_as_nothing() -> None:
