@@ -58,7 +58,7 @@ def add_pages(reader: Reader, control: Control, *, with_pictures: bool) -> None:
 
     @ui.page("/device/{name}", title="Device · edgewright")
     async def device_page(name: str, span: str = DEFAULT) -> None:
-        reach = span if span in REACHES else DEFAULT
+        reach, shown = span if span in REACHES else DEFAULT, list[History]()
 
         async def draw(body: ui.html) -> None:
             page = await run.io_bound(reader.device, name)
@@ -67,7 +67,9 @@ def add_pages(reader: Reader, control: Control, *, with_pictures: bool) -> None:
 
         async def draw_history(body: ui.html) -> None:
             history = await run.io_bound(reader.history, name, reach)
-            body.set_content(history_view(history, reach) if history else "")
+            if history is not None and shown != [history]:
+                shown[:] = [history]
+                body.set_content(history_view(history, reach))
 
         await _live("fleet", draw, draw_history)
 
