@@ -48,18 +48,18 @@ def line_chart(
     width: int = 560,
     height: int = 150,
 ) -> str:
-    """Lines with one scale from zero, the top value named; `unit` is of all lines."""
-    top = max((value for line in lines for value in line.values if value is not None), default=0.0) * 1.15 or 1.0
+    """Lines with one scale from zero, or from below it in the frost, the top value named; `unit` is of all lines."""
+    low, top = _scale([value for line in lines for value in line.values if value is not None])
     left, bottom, right = 6, height - 20, width - 54
     parts = [_band(band, left=left, right=right, bottom=bottom) for band in bands]
     parts += [
         f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--line)"/>'
-        f'<text x="{right + 6}" y="{y + 4:.1f}">{figure(top * share)} {esc(unit)}</text>'
+        f'<text x="{right + 6}" y="{y + 4:.1f}">{figure(low + (top - low) * share)} {esc(unit)}</text>'
         for share in (0.0, 0.5, 1.0)
         for y in (bottom - share * (bottom - 10),)
     ]
     parts += [_tick(tick, left=left, right=right, height=height) for tick in ticks]
-    parts += [_path(line, left=left, right=right, bottom=bottom, top=top) for line in lines]
+    parts += [_path(line, left=left, right=right, bottom=bottom, top=top, low=low) for line in lines]
     named = [(line.name, line.colour) for line in lines] + [(band.name, band.colour) for band in bands]
     names = "".join(
         f'<span><i class="ew-dot" style="background:var({colour})"></i>{esc(name)}</span>' for name, colour in named
@@ -114,6 +114,12 @@ def label_colour(name: str, place: int) -> str:
     return NAMED_COLOURS.get(name.lower(), LABEL_COLOURS[place % len(LABEL_COLOURS)])
 
 
+def _scale(values: Sequence[float]) -> tuple[float, float]:
+    """Value at the bottom and at the top of a picture; zero is always in it."""
+    low, high = min((0.0, *values)) * 1.15, max((0.0, *values)) * 1.15
+    return (low, high) if high > low else (0.0, 1.0)
+
+
 def _tick(tick: Tick, *, left: float, right: float, height: float) -> str:
     """A name below the axis, and a line above it for a moment between its ends."""
     x = left + (right - left) * tick.share
@@ -135,7 +141,9 @@ def _band(band: Band, *, left: float, right: float, bottom: float) -> str:
     )
 
 
-def _path(line: Line, *, left: float, right: float, bottom: float, top: float, head: float = 10) -> str:
+def _path(
+    line: Line, *, left: float, right: float, bottom: float, top: float, low: float = 0.0, head: float = 10
+) -> str:
     """The polyline of one series, broken where a value is missing."""
     count = max(1, len(line.values) - 1)
     points, pen = [], "M"
@@ -143,7 +151,7 @@ def _path(line: Line, *, left: float, right: float, bottom: float, top: float, h
         if value is None:
             pen = "M"
             continue
-        x, y = left + (right - left) * place / count, bottom - value / top * (bottom - head)
+        x, y = left + (right - left) * place / count, bottom - (value - low) / (top - low) * (bottom - head)
         points.append(f"{pen}{x:.1f} {y:.1f}{'h0' if pen == 'M' else ''}")  # a dot, for a value between two gaps
         pen = "L"
     return (

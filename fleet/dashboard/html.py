@@ -75,6 +75,6 @@ def moment(at_s: float, now_s: float) -> str:
 
 def figure(value: float) -> str:
     """Three significant digits, never in scientific notation."""
-    if value >= 100:
+    if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

@@ -55,7 +55,7 @@ from fleet.repository import signed_deltas
 from fleet.rollout_state import RolloutState
 from fleet.served import find_served
 from fleet.signing import NewBundle, Publisher
-from fleet.views import DeviceView, FleetView
+from fleet.views import DeviceView, FleetView, Order
 
 
 @dataclass
@@ -316,7 +316,7 @@ def test_old_differences_are_signed_no_more_and_a_device_in_the_middle_of_one_st
     assert sha256_of(RealDisk(), tmp_path / "whole") == whole.sha256
 
 
-def test_a_difference_that_a_rollout_still_hands_out_stays_signed(
+def test_a_difference_that_a_rollout_or_an_order_still_leads_over_stays_signed(
     served: Served, make_bundle: Any, tmp_path: Path
 ) -> None:
     pytest.importorskip("bsdiff4", reason="bsdiff4 is not installed: it comes with edgewright[fleet]")
@@ -325,9 +325,11 @@ def test_a_difference_that_a_rollout_still_hands_out_stays_signed(
     rollout = served.client.rollout_start("stop-go", 2)
     publish_more(served, make_bundle, 3, 4, 5)
     assert device.deltas(2) == device.record.delta
-    served.client.rollout_abort(rollout.id)
-    publish_more(served, make_bundle, 6)
-    assert device.deltas(2) is None
+    ended = served.client.rollout_abort(rollout.id)
+    for version, more, left in ((2, 6, device.record.delta), (0, 7, None)):  # 0 withdraws the order
+        served.control._store.save(ended, (Order("car-1", "stop-go", version),))
+        publish_more(served, make_bundle, more)
+        assert device.deltas(2) == left
 
 
 def test_revoking_takes_the_differences_to_what_nobody_may_install_out_of_the_targets(

@@ -122,6 +122,16 @@ def test_a_step_of_history_without_a_word_is_a_gap_and_not_a_line_across_it() ->
     assert "h0 M" in path  # one value alone is a dot
 
 
+def test_frost_stays_within_the_picture() -> None:
+    chart = line_chart([Line("x", [-20.0, 5.0, -1.0])], unit="°C")
+    (path,) = re.findall(r'<path d="([^"]*)"', chart)
+    heights = [float(y) for y in re.findall(r"[ML][\d.]+ (-?[\d.]+)", path)]
+    assert len(heights) == 3
+    assert all(10 <= y <= 130 for y in heights)
+    assert "-23.0 °C" in chart
+    assert "1.00 °C" in line_chart([Line("x", [0.0, None])], unit="°C")
+
+
 def test_the_history_says_how_the_machine_slowed_itself_and_how_long() -> None:
     hot = machine_step(7, ways="frequency capped, throttled", spared=3)
     text = history_view(history(machine_step(6), hot, machine_step(9)), "day")
