@@ -5,6 +5,7 @@ browser is told to keep nothing either.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -23,7 +24,7 @@ NEWEST = 12
 WAIT_S = 6.0
 """How long a device may be silent while somebody looks at an empty page."""
 AT_ONCE = 2
-"""Pictures that are on their way to browsers: each takes up to 40 MiB here."""
+"""Pictures that are fetched from devices at the same time: each takes up to 40 MiB here."""
 HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -54,7 +55,7 @@ def picture_route(source: Source) -> Route:
 def _newest(request: Request) -> int:
     """`?newest=`; anything that is no sensible number is the default."""
     wanted = request.query_params.get("newest", "")
-    return min(int(wanted), ASKED_PICTURES) if wanted.isascii() and wanted.isdecimal() and int(wanted) > 0 else NEWEST
+    return min(int(wanted), ASKED_PICTURES) if re.fullmatch("[1-9][0-9]{0,8}", wanted) else NEWEST
 
 
 async def _parts(line: PictureLine, listed: PictureList, busy: asyncio.Semaphore) -> AsyncIterator[str]:
@@ -63,11 +64,12 @@ async def _parts(line: PictureLine, listed: PictureList, busy: asyncio.Semaphore
     for place, picture in enumerate(listed.pictures):
         try:
             async with busy:
-                yield await asyncio.to_thread(_figure, line, picture)
+                part = await asyncio.to_thread(_figure, line, picture)
         except EdgeError as exc:
             came = f"{place} of {len(listed.pictures)} came"
             yield f"</div>{failure(f'{exc.problem}; {came}', exc.remedy)}{page_tail()}"
             return
+        yield part  # not while `busy`: a browser that takes it slowly must not keep others waiting
     yield ("</div>" if listed.pictures else "") + page_tail()
 
 
