@@ -110,7 +110,27 @@ class PictureList(Message, frozen=True, kw_only=True):
     """Empty, or CODE: sentence (for example `NOT_SENT: ...`); then it names no picture."""
 
 
-class WindowRow(Message, frozen=True, kw_only=True, tag="window"):
+class MachineMinute(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """How the machine was, and what it did, since it last said so: the worst of about a minute. None: not known."""
+
+    span_ms: Millis
+    decisions: Count
+    latency_p95_ms: Millis | None = None
+    """Inference and decision; None without a decision."""
+    temperature_c: Annotated[float, msgspec.Meta(gt=-274, lt=1000)] | None = None
+    """Highest, of the hottest zone."""
+    throttled: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=64)], ...], msgspec.Meta(max_length=16)] = ()
+    """Each way in which the machine made itself slower."""
+    memory_mib: Count | None = None
+    memory_free_mib: Count | None = None
+    """Lowest."""
+    load: Annotated[float, msgspec.Meta(ge=0, lt=1e6)] | None = None
+    disk_free_mib: Count | None = None
+    heat: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    """What the agent did without: 0 nothing, 1 frames, 2 the larger variant too; higher ones are for later releases."""
+
+
+class WindowRow(Message, frozen=True, kw_only=True, tag="window", omit_defaults=True):
     """Totals of one model over one window of time (about a second): enough for every gate."""
 
     model: Id
@@ -133,6 +153,8 @@ class WindowRow(Message, frozen=True, kw_only=True, tag="window"):
     """Frames that were overtaken by a newer one before the loop read them."""
     max_gap_ms: Millis = 0.0
     """Longest time between two decisions that ended in this window."""
+    machine: MachineMinute | None = None
+    """Once a minute, in the first window of the minute; then the window may be one without a decision."""
 
 
 class DecisionRow(Message, frozen=True, kw_only=True, tag="decision"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from edge.bundle import open_bundle
 from edge.errors import BadArgumentError, BadBundleError, BadMessageError, DiskFullError, FileMissingError
 from edge.manifest import Manifest
-from fleet.config import FleetFolder, sync_folder
+from fleet.config import FleetFolder, is_delta_path, sync_folder
 from fleet.repository import SignedBundle, SignedDelta
 
 MAX_BUNDLE_BYTES = 256 << 20
@@ -82,6 +82,19 @@ class Artifacts:
             raise FileMissingError(f"{delta.path} was signed but not uploaded", remedy="publish it again")
         staged.replace(final)
         sync_folder(final.parent)
+
+    def deltas(self) -> set[str]:
+        """Target paths of the differences that lie here, signed or not."""
+        found = (
+            path.relative_to(self._folder.artifacts).as_posix() for path in self._folder.artifacts.glob("*/*.delta")
+        )
+        return {path for path in found if is_delta_path(path)}
+
+    def remove_delta(self, target_path: str) -> None:
+        """Remove a difference for good; who reads it at this moment reads it to its end."""
+        path = self.path(target_path)
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
     def path(self, target_path: str) -> Path:
         """Where a published bundle lies."""

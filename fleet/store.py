@@ -18,6 +18,7 @@ from edge.errors import BadConfigError, FleetError
 from edge.messages import Ack, Batch, ModelReport, Presence, Reported, UpdateStatus
 from fleet import store_read as read
 from fleet import store_tables as t
+from fleet.store_machines import MachineStep, MinuteSpan, machine_steps
 from fleet.store_rows import Record, clean, sort_rows
 from fleet.views import DeviceView, Observation
 
@@ -147,6 +148,11 @@ class Store:
         with self._engine.connect() as link:
             return read.updates(link, limit, device)
 
+    def machine(self, device: str, span: MinuteSpan) -> list[MachineStep]:
+        """How a device's machine was, the oldest step first; a step in which it said nothing is absent."""
+        with self._engine.connect() as link:
+            return machine_steps(link, device, span)
+
     def quarantined(self, limit: int) -> list[read.StoredBad]:
         """The newest rows and messages that could not be read, newest first."""
         with self._engine.connect() as link:
@@ -175,7 +181,7 @@ class Store:
 
     def _insert_rows(self, link: Connection, items: Sequence[Telemetry]) -> None:
         parts = [sort_rows(item.device, item.batch, item.received_ns) for item in items]
-        for name in ("windows", "decisions", "events", "quarantine"):
+        for name in ("windows", "decisions", "events", "machines", "quarantine"):
             rows: list[Record] = [row for part in parts for row in getattr(part, name)]
             if rows:
                 # the same order in every worker: two that were sent the same batches wait, instead of dead-locking
@@ -216,7 +222,7 @@ class Store:
             return link.execute(query).scalar()
 
 
-_BY_NAME = {table.name: table for table in (t.windows, t.decisions, t.events, t.quarantine, t.poison, t.updates)}
+_BY_NAME = {table.name: table for table in t.AGING}
 
 
 def open_store(url: str) -> Store:

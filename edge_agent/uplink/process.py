@@ -28,6 +28,7 @@ from edge_agent.status import kept_folder
 from edge_agent.update.inspect_child import Inspection
 from edge_agent.update.journal import Entry
 from edge_agent.uplink.line import Connected, Disconnected, FleetLine, Heard, Unreadable
+from edge_agent.uplink.minutes import Minutes
 from edge_agent.uplink.outbox import Stamp
 from edge_agent.uplink.outboxes import Outboxes
 from edge_agent.uplink.pictures import Pictures
@@ -55,6 +56,7 @@ class Uplink:
         self._windows = Windows(spec.model, spec.actions)
         self._windows.know_epoch(spec.epoch, spec.version)
         self._windows.know_labels(spec.version, spec.labels)
+        self._minutes = Minutes(spec.model)
         self._seat = SupervisorSeat(
             self._control,
             version=spec.version,
@@ -143,6 +145,8 @@ class Uplink:
 
     def _on_health(self, health: Health) -> None:
         self._windows.know_epoch(health.epoch, health.version)
+        if health.machine is not None:
+            self._minutes.look(health.machine, heat=health.heat)
 
     def _on_fault(self, fault: Fault) -> None:
         text = f"{fault.process} was started again ({fault.restarts}): {fault.reason}"
@@ -206,6 +210,7 @@ class Uplink:
             raise AgentError("the update's thread has ended", remedy="see the error above; the agent starts it again")
         windows, decisions = self._windows.close(span_s)
         self._watch_drift([(row.version, row.scores) for row in windows if row.decisions])
+        windows = self._minutes.close(windows, version=self._seat.version(), span_s=span_s, wall_s=time.time())
         rows, self._rows = [*windows, *decisions, *self._rows], []
         if self._outbox is not None:
             self._outbox.put(rows, self._stamp())
