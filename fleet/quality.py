@@ -4,7 +4,7 @@ Each compares the devices on the new version with those still on the old one, in
 left nobody on the old version, the sentence says what was taken instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import log
 
@@ -21,7 +21,7 @@ from fleet.evidence import (
 )
 from fleet.gates import Evidence, controls, decide, holds
 from fleet.rollout_state import Gate
-from fleet.views import Observation
+from fleet.views import Baseline, Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +85,19 @@ def score_drift(seen: Evidence, groups: Groups) -> Answer:
     profile does not drift; a change of light moves both alike and cancels.
     """
     name, limit = "score_drift", seen.plan.max_score_drift
-    baseline = seen.view.baselines.get(seen.state.version, ())
-    if not any(baseline):
+    baseline, old = _baseline(seen, seen.state.version), _baseline(seen, seen.state.control_version)
+    if baseline is None:
         return Answer(Gate(name=name, verdict="wait", limit=limit, text="the bundle's baseline is not at hand"))
-    if groups.lacking:
-        return Answer(Gate(name=name, verdict="wait", limit=limit, text=groups.lacking))
-    old = seen.view.baselines.get(seen.state.control_version, ())
-    wave = [drift(baseline, o.scores) for o in groups.wave.values()]
-    control = [drift(old, o.scores) for o in groups.control.values()] if any(old) else []
+    scores = _own_scores(groups.wave, baseline, seen.plan.min_scores)
+    control = _drifts(groups.control, old, seen.plan.min_scores)
+    lacking = groups.lacking or _silent(scores, groups.wave, "of the wave", seen.plan.min_scores)
+    if old is not None:
+        lacking = lacking or _silent(control, groups.control, "on the old version", seen.plan.min_scores)
+    if lacking:
+        return Answer(Gate(name=name, verdict="wait", limit=limit, text=lacking))
+    wave = [drift(baseline, counts) for counts in scores]
     reference, instead = _reference(seen, old, alone=not control)
-    frames = sum(sum(o.scores) for o in groups.wave.values()) / len(groups.wave)
+    frames = sum(map(sum, scores)) / len(scores)
     found = excess(wave, control, reference=reference, noise=drift_noise(baseline, frames))
     first = seen.state.control_version == 0
     verdict = decide(
@@ -116,16 +119,40 @@ def score_drift(seen: Evidence, groups: Groups) -> Answer:
     return Answer(gate, reference=found.control)
 
 
-def _reference(seen: Evidence, old: Sequence[int], *, alone: bool) -> tuple[float, str]:
+def _baseline(seen: Evidence, version: int) -> Baseline | None:
+    """None where it is not at hand, or was made of no sample."""
+    found = seen.view.baselines.get(version)
+    return found if found is not None and any(found.counts) else None
+
+
+def _own_scores(group: Mapping[str, Observation], baseline: Baseline, need: int) -> list[tuple[int, ...]]:
+    """Counts of each device that has sent enough scores of the model itself."""
+    counts = [baseline.scores_of(observation) for observation in group.values()]
+    return [each for each in counts if sum(each) >= max(1, need)]
+
+
+def _silent(known: Collection[object], group: Collection[object], who: str, need: int) -> str:
+    """Empty, or why devices that send scores of their deciders are no evidence all the same."""
+    if len(known) >= (len(group) + 1) // 2:
+        return ""
+    return (
+        f"{len(known)} of {_devices(len(group))} {who} have sent {need} scores of the model itself, by which this task "
+        "is judged; agents of an older release send none"
+    )
+
+
+def _drifts(group: Mapping[str, Observation], baseline: Baseline | None, need: int) -> list[float]:
+    """Of each device with enough scores, from what its version's bundle says."""
+    return [] if baseline is None else [drift(baseline, counts) for counts in _own_scores(group, baseline, need)]
+
+
+def _reference(seen: Evidence, old: Baseline | None, *, alone: bool) -> tuple[float, str]:
     """Drift of the old version on these same devices before: one that stood out already is not the new version's fault.
 
     When nobody runs the old version now, what it showed in earlier waves stands in for a control group.
     """
-    before = [
-        drift(old, o.scores)
-        for device, o in seen.view.past.items()
-        if any(old) and device in seen.wave.devices and holds(o, seen.plan.min_scores)
-    ]
+    past = {device: o for device, o in seen.view.past.items() if device in seen.wave.devices}
+    before = _drifts(past, old, seen.plan.min_scores)
     own = sum(before) / len(before) if before else 0.0
     earlier = seen.references.get("score_drift", 0.0) if alone else 0.0
     if own >= earlier and before:

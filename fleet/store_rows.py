@@ -15,7 +15,12 @@ MAX_COUNT = 10**9
 """Of one bin of one window: sums of billions of windows stay below 2**63."""
 MAX_BODY_CHARS = 2000
 """Of a quarantined row that is kept for people."""
-BINS = {"scores": len(SCORE_EDGES) + 1, "latency_us": len(LATENCY_EDGES_US) + 1, "age_ms": len(AGE_EDGES_MS) + 1}
+BINS = {
+    "scores": len(SCORE_EDGES) + 1,
+    "model_scores": len(SCORE_EDGES) + 1,  # a bundle has as many edges, whatever they are
+    "latency_us": len(LATENCY_EDGES_US) + 1,
+    "age_ms": len(AGE_EDGES_MS) + 1,
+}
 
 Record = dict[str, Any]  # one row of a table, by column: the form SQLAlchemy takes
 
@@ -80,8 +85,7 @@ def _window(body: WindowRow) -> Record:
         name: getattr(body, name) for name in ("span_ms", "decisions", "unsure", "dropped", "max_gap_ms")
     }
     return columns | {
-        name: clean(msgspec.json.encode(getattr(body, name)).decode())
-        for name in ("labels", "actions", "scores", "latency_us", "age_ms")
+        name: clean(msgspec.json.encode(getattr(body, name)).decode()) for name in ("labels", "actions", *BINS)
     }
 
 

@@ -19,7 +19,7 @@ from fleet.evidence import drift, excess
 from fleet.gates import Evidence, judge, tally_of
 from fleet.plan import Plan
 from fleet.rollout_state import RolloutState, Wave
-from fleet.views import DeviceView, FleetView, Observation
+from fleet.views import Baseline, DeviceView, FleetView, Observation
 
 Counts = tuple[int, ...]
 LOOKS = (500, 1000, 2000, 4000)
@@ -42,10 +42,10 @@ class Model:
         margin = np.asarray(self.margin)[phase] + self.spread * scene
         return np.where(margin > 0, truth, 1 - truth), 1 / (1 + np.exp(-np.abs(margin)))
 
-    def baseline(self, rng: np.random.Generator) -> Counts:
+    def baseline(self, rng: np.random.Generator) -> Baseline:
         """Independent pictures, a little easier than the field, as benches are."""
         phase = rng.choice(np.asarray(self.bench), 600)
-        return counts(self.look(phase, rng.normal(size=600) + 0.2, rng.integers(0, 2, 600))[1])
+        return Baseline(counts(self.look(phase, rng.normal(size=600) + 0.2, rng.integers(0, 2, 600))[1]))
 
 
 GOOD = Model((4.0, 3.0, 3.0), 1.5)
@@ -171,7 +171,7 @@ def test_half_blind_gates_wait_instead_of_answering() -> None:
         ),
         wave={"d0": seen_by(GOOD, what["d0"], 500)},
         control={"d1": seen_by(GOOD, what["d1"], 500)},
-        baselines={1: flat, 2: flat},
+        baselines={1: Baseline(flat), 2: Baseline(flat)},
     )
     drift_gate = next(gate for gate in judged(view, names, 1).gates if gate.name == "score_drift")
     assert drift_gate.verdict == "wait"
@@ -182,7 +182,7 @@ def test_a_few_blurred_frames_are_no_catastrophe_to_a_sharp_model_and_many_are()
 
     def blurred(share: float) -> float:
         part = int(1000 * share)
-        return drift(sharp, counts(np.concatenate([np.full(1000 - part, 0.9999), np.full(part, 0.4)])))
+        return drift(Baseline(sharp), counts(np.concatenate([np.full(1000 - part, 0.9999), np.full(part, 0.4)])))
 
     plain = psi(sharp, counts(np.concatenate([np.full(950, 0.9999), np.full(50, 0.4)])))
     assert plain > 4 * blurred(0.05)
