@@ -132,7 +132,8 @@ def label_shifts(
 ) -> tuple[list[float], list[float]]:
     """PSI of each device's label mix against the control's: (wave devices, control devices each against the others)."""
     names = sorted({name for labels in (*wave, *control) for name in labels})
-    rows = np.array([[labels.get(name, 0) for name in names] for labels in control], np.int64).reshape(-1, len(names))
+    rows = np.array([[labels.get(name, 0) for name in names] for labels in control], np.int64)
+    rows = rows.reshape(len(control), len(names))
     total = rows.sum(axis=0)
     shifts = [psi(total, np.array([labels.get(name, 0) for name in names], np.int64)) for labels in wave]
     among = [psi(total - row, row) for row in rows] if len(rows) > 1 else []

@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import log
 
+from msgspec.structs import replace
+
 from edge.statistics import LATENCY_EDGES_US, quantile
 from fleet.evidence import (
     FRAMES_PER_LABEL,
@@ -174,6 +176,8 @@ def label_shift(seen: Evidence, groups: Groups) -> Answer:
     mine = [o for device, o in groups.wave.items() if device not in control]
     if not control or not mine:
         return Answer(_unasked(seen, name, limit))
+    if not any(o.labels for o in (*mine, *control.values())):
+        return Answer(replace(_unasked(seen, name, limit), text="neither version names a label"))
     shifts, among = label_shifts([o.labels for o in mine], [o.labels for o in control.values()])
     labels, frames = len({name for o in mine for name in o.labels}), sum(o.decisions for o in mine) / len(mine)
     found = excess(shifts, among, noise=psi_noise(labels, frames, FRAMES_PER_LABEL))
