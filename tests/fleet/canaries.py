@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.boxes import LEAST_SCORE
 from edge.messages import ModelReport
 from edge.statistics import LATENCY_EDGES_US, SCORE_EDGES, count, quantile_edges
 from fleet.gates import Evidence, judge, tally_of
@@ -92,6 +93,32 @@ class Scored:
     def observe(self, what: Stream, frames: int, known: Baseline) -> Observation:
         own = counts(self.look(first(what, frames)), known.edges)
         return observation(frames, counts(np.full(frames, 0.7)), Counter(), own)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Margin of the surest box by phase of light. Where there is nothing to see, it sees nothing."""
+
+    margin: tuple[float, float, float]
+    spread: float
+    bench: tuple[int, ...] = (0, 1, 2)
+    half_empty: bool = False
+    """Nothing is there to be seen in half of the frames, for seconds on end; else something always is."""
+
+    def look(self, what: Stream) -> NDArray[np.float64]:
+        scores = 1 / (1 + np.exp(-np.asarray(self.margin)[what.phase] - self.spread * what.scene))
+        there = what.truth == 1 if self.half_empty else np.ones(len(scores), bool)
+        return np.where(there & (scores >= LEAST_SCORE), scores, 0.0)
+
+    def baseline(self, rng: np.random.Generator) -> Baseline:
+        scores = self.look(pictures(rng, self.bench, truths=2))
+        edges = quantile_edges(scores)
+        return Baseline(counts(scores, edges), edges)
+
+    def observe(self, what: Stream, frames: int, known: Baseline) -> Observation:
+        scores = self.look(first(what, frames))
+        labels = Counter({"person": int((scores >= 0.5).sum())})
+        return observation(frames, counts(scores), +labels, counts(scores, known.edges))
 
 
 def counts(scores: NDArray[np.float64], edges: Sequence[float] = SCORE_EDGES) -> Counts:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from canaries import Classifier, Scored, counts, judged, running, shares, stream
+from canaries import Classifier, Detector, Model, Scored, counts, judged, running, shares, stream
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,12 +55,17 @@ ANOMALY = Scored((-4.0, -3.7, -3.7), 0.5, is_error=True)
 ANOMALY_BLIND = Scored((-4.0, -2.6, -1.8), 0.5, bench=(0,), is_error=True)
 REGRESSION = Scored((1.0, 1.1, 1.1), 0.4)
 REGRESSION_BLIND = Scored((1.0, -0.2, -1.0), 0.4, bench=(0,))
+DETECTOR = Detector((2.5, 2.0, 2.0), 1.0)
+DETECTOR_BLIND = Detector((2.5, -1.0, -3.0), 1.0, bench=(0,))
+DETECTOR_OF_A_QUIET_PLACE = replace(DETECTOR, half_empty=True)
 
 
-@pytest.mark.parametrize("same", [ANOMALY, REGRESSION], ids=["anomaly", "regression"])
+@pytest.mark.parametrize(
+    "same", [ANOMALY, REGRESSION, DETECTOR_OF_A_QUIET_PLACE], ids=["anomaly", "regression", "detector"]
+)
 @pytest.mark.parametrize(("wave", "control"), [(1, 4), (1, 1)])
-def test_a_model_without_labels_under_a_new_number_is_stopped_in_less_than_one_of_a_hundred_canaries(
-    same: Scored, wave: int, control: int
+def test_the_same_model_of_any_task_is_stopped_in_less_than_one_of_a_hundred_canaries(
+    same: Model, wave: int, control: int
 ) -> None:
     said = shares(same, 200, old=same, seed=1, wave=wave, control=control)
     assert said.get("stop", 0) < 0.01
@@ -68,17 +73,19 @@ def test_a_model_without_labels_under_a_new_number_is_stopped_in_less_than_one_o
 
 
 @pytest.mark.parametrize(
-    ("blind", "old"), [(ANOMALY_BLIND, ANOMALY), (REGRESSION_BLIND, REGRESSION)], ids=["anomaly", "regression"]
+    ("blind", "old"),
+    [(ANOMALY_BLIND, ANOMALY), (REGRESSION_BLIND, REGRESSION), (DETECTOR_BLIND, DETECTOR)],
+    ids=["anomaly", "regression", "detector"],
 )
 @pytest.mark.parametrize(("wave", "control"), [(1, 4), (1, 1), (3, 20)])
-def test_a_model_without_labels_that_fails_in_the_dark_is_stopped_in_more_than_98_of_a_hundred(
-    blind: Scored, old: Scored, wave: int, control: int
+def test_a_model_of_any_task_that_fails_in_the_dark_is_stopped_in_more_than_98_of_a_hundred(
+    blind: Model, old: Model, wave: int, control: int
 ) -> None:
     said = shares(blind, 200 if control < 10 else 40, old=old, seed=3, wave=wave, control=control)
     assert said["stop"] > 0.98
 
 
-def two_devices(model: Scored, *, silent: frozenset[str] = frozenset()) -> Wave:
+def two_devices(model: Model, *, silent: frozenset[str] = frozenset()) -> Wave:
     """A canary and a control on the same model; the agents of `silent` ones count no scores of the model."""
     rng = np.random.default_rng(6)
     names, known = ["d0", "d1"], model.baseline(rng)
