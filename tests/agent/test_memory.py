@@ -17,9 +17,9 @@ from edge.bundle import Baseline, Golden, open_bundle, pack
 from edge.manifest import Manifest, Provenance, Quality, SeriesInput, StateSpec, TensorSpec, Tolerance, Variant
 from edge.runtimes import Session, open_session, run_float
 from edge.statistics import SCORE_EDGES
-from edge_agent.capture import Press
 from edge_agent.channels import Announced, Publication, make_pipe, newest, send
 from edge_agent.memory import Memory, memory_of
+from edge_agent.press import Press
 from edge_agent.recording.chunks import ChunkReader, ChunkWriter
 from edge_agent.recording.messages import Items, Lost, Turn
 from edge_agent.recording.replay import read_items, replay

@@ -8,8 +8,8 @@ import pytest
 
 from edge.errors import BadConfigError, BadDataError, FileMissingError, MissingExtraError
 from edge.manifest import ImageInput, InputContract, SeriesInput
-from edge_agent.capture import Press
 from edge_agent.channels import Publication, make_pipe, packets
+from edge_agent.press import Press
 from edge_agent.ring import RingReader
 from edge_agent.ring_memory import RingMemory, create_ring
 from edge_agent.sources import Rows

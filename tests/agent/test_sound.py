@@ -35,12 +35,13 @@ from edge.manifest import (
 from edge.sound import Features, window_samples
 from edge.statistics import SCORE_EDGES
 from edge.windows import window_of
-from edge_agent.capture import Camera, Press
 from edge_agent.channels import make_pipe
 from edge_agent.link import Act
+from edge_agent.press import Press
 from edge_agent.recording.chunks import ChunkReader
 from edge_agent.recording.messages import Turn
 from edge_agent.recording.replay import read_items
+from edge_agent.reopening import Reopening
 from edge_agent.ring_memory import create_ring
 from edge_agent.sources import Rows
 from edge_agent.sources.microphone import Microphone, SampleClock
@@ -184,7 +185,7 @@ def press(contract: InputContract) -> Press:
 
 def test_a_source_is_asked_for_the_models_rate_and_opened_again_for_a_model_that_hears_at_another() -> None:
     ear, writer = Ear(), press(HEARD)
-    camera = Camera(ear, 30)
+    camera = Reopening(ear, 30)
     camera.read(writer)
     camera.read(writer)
     writer.act(Act(contract=msgspec.structs.replace(HEARD, stride=5), epoch=2, active=1, fps=15))

@@ -7,10 +7,11 @@ import pytest
 
 from edge.errors import BadDataError, FileMissingError, SourceError
 from edge.manifest import ImageInput
-from edge_agent.capture import Camera as Reopening
-from edge_agent.capture import Press, open_source
+from edge_agent.capture import open_source
 from edge_agent.channels import Publication, make_pipe, packets
 from edge_agent.link import Act
+from edge_agent.press import Press
+from edge_agent.reopening import Reopening
 from edge_agent.ring import RingReader
 from edge_agent.ring_memory import SLOTS, RingMemory, create_ring
 from edge_agent.sources import Picture, Source

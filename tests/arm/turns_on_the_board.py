@@ -30,11 +30,11 @@ from edge.bundle import Bundle, open_bundle
 from edge.manifest import ImageInput, Variant
 from edge.runtimes import Session, open_session
 from edge_agent import loop
-from edge_agent.capture import Press
 from edge_agent.channels import make_pipe
 from edge_agent.config import AgentConfig, load_config
 from edge_agent.link import Link, LoopReady, News
 from edge_agent.plan import Boot, Channels, Plan
+from edge_agent.press import Press
 from edge_agent.ring_memory import create_ring
 from edge_agent.sources import Picture
 from edge_agent.specs import WatchdogSpec
