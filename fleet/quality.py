@@ -86,39 +86,43 @@ def score_drift(seen: Evidence, groups: Groups) -> Answer:
     Each version is held against what its own bundle recorded on the bench, so a better model with another confidence
     profile does not drift; a change of light moves both alike and cancels.
     """
-    name, limit = "score_drift", seen.plan.max_score_drift
+    name, limit, need = "score_drift", seen.plan.max_score_drift, seen.plan.min_scores
     baseline, old = _baseline(seen, seen.state.version), _baseline(seen, seen.state.control_version)
     if baseline is None:
         return Answer(Gate(name=name, verdict="wait", limit=limit, text="the bundle's baseline is not at hand"))
-    scores = _own_scores(groups.wave, baseline, seen.plan.min_scores)
-    control = _drifts(groups.control, old, seen.plan.min_scores)
-    lacking = groups.lacking or _silent(scores, groups.wave, "of the wave", seen.plan.min_scores)
+    scores = _own_scores(groups.wave, baseline, need)
+    control = _drifts(groups.control, old, need)
+    lacking = groups.lacking or _silent(scores, groups.wave, "of the wave", need)
     if old is not None:
-        lacking = lacking or _silent(control, groups.control, "on the old version", seen.plan.min_scores)
+        lacking = lacking or _silent(control, groups.control, "on the old version", need)
     if lacking:
         return Answer(Gate(name=name, verdict="wait", limit=limit, text=lacking))
     wave = [drift(baseline, counts) for counts in scores]
     reference, instead = _reference(seen, old, alone=not control)
-    frames = sum(map(sum, scores)) / len(scores)
-    found = excess(wave, control, reference=reference, noise=drift_noise(baseline, frames))
-    first = seen.state.control_version == 0
+    noise = drift_noise(baseline, sum(map(sum, scores)) / len(scores))
+    found = excess(wave, control, reference=reference, noise=noise)
+    against = instead if not control or found.control == reference > 0 else groups.against
+    return Answer(_judged(seen, found, len(wave), against), reference=found.control)
+
+
+def _judged(seen: Evidence, found: Excess, devices: int, against: str) -> Gate:
+    """The gate of so many devices of the wave; a first version is only spoken of."""
+    limit, first = seen.plan.max_score_drift, seen.state.control_version == 0
     verdict = decide(
         soaked=seen.soaked,
         above=not first and found.value > limit,
         sure=found.surely_above(limit),
         seeing=first or found.resolution <= limit,
     )
-    against = instead if not control or found.control == reference > 0 else groups.against
     text = (
-        f"scores left their baseline by PSI {found.wave:.2f} on {_devices(len(wave))} "
+        f"scores left their baseline by PSI {found.wave:.2f} on {_devices(devices)} "
         f"with version {seen.state.version}, by {found.control:.2f} on {against}: "
         f"{found.value:+.2f} ± {found.error:.2f}, limit {limit:g}"
     )
     if first:
-        on = _devices(len(wave))
+        on = _devices(devices)
         text = f"PSI {found.wave:.2f} to its baseline on {on}; a first version has nothing to be worse than"
-    gate = Gate(name=name, verdict=verdict, value=found.value, limit=limit, n=len(wave), soft=first, text=text)
-    return Answer(gate, reference=found.control)
+    return Gate(name="score_drift", verdict=verdict, value=found.value, limit=limit, n=devices, soft=first, text=text)
 
 
 def _baseline(seen: Evidence, version: int) -> Baseline | None:
