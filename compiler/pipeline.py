@@ -14,7 +14,7 @@ from compiler.measure import (
     measuring,
     no_prediction,
     real_inputs,
-    run_every_step,
+    run_as_counted,
     statistics_of,
 )
 from compiler.opening import Request
@@ -110,10 +110,10 @@ def _compile(
             axis=ground.axis,
             open_one=simulators.open,
         )
-    seen = run_every_step(taken[0].candidate, report) if select.model.state else taken[0].scores
-    baseline, edges = make_baseline(
-        seen, select, select=ground.reference, statistics=statistics_of(report), axis=ground.axis
-    )
+    seen = taken[0].scores
+    if select.model.state or select.task == "anomaly":
+        seen = run_as_counted(taken[0].candidate, report, simulators.open)
+    baseline, edges = make_baseline(seen, select, statistics=statistics_of(report), axis=ground.axis)
     packed = settled.packed([one.candidate for one in taken])
     manifest = describe(
         request.order,

@@ -142,7 +142,10 @@ class WindowRow(Message, frozen=True, kw_only=True, tag="window", omit_defaults=
     labels: dict[str, Count]
     """Decisions by label, as the model (not the decider) saw them."""
     scores: Histogram
-    """Counts by `edge.statistics.SCORE_EDGES`."""
+    """The decider's, counted by `edge.statistics.SCORE_EDGES`."""
+    model_scores: Histogram = ()
+    """The model's own by `edge.score`, counted by the edges of its bundle's baseline. Empty where a classifier's are
+    `scores`, where nobody knows them, and from an agent that does not count them."""
     latency_us: Histogram
     """Counts by `edge.statistics.LATENCY_EDGES_US`: inference and decision."""
     age_ms: Histogram
@@ -251,6 +254,17 @@ MESSAGES: tuple[type[Message], ...] = (
     Desired, Ack, ListPictures, SendPicture,
 )  # fmt: skip
 """All payloads, for the docs and for the fuzz tests."""
+
+
+def scores_to_compare(
+    model_scores: tuple[int, ...], scores: tuple[int, ...], *, edges: tuple[float, ...]
+) -> tuple[int, ...]:
+    """Counts of a `WindowRow`, or of many, that may be held against a bundle's baseline; empty where there are none.
+
+    A classifier, whose bundle has no `edges` of its own, is known by its decider's scores where none are its own: so
+    its agent, or an older one, says that they are the same.
+    """
+    return model_scores or (() if edges else scores)
 
 
 def encode(message: msgspec.Struct) -> bytes:

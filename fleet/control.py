@@ -200,8 +200,7 @@ class Control:
             added = self.repository.check(targets, _utc(now_s))
             for bundle in added.values():
                 self.artifacts.place(bundle)
-            for delta in self.repository.new_deltas(targets):
-                self.artifacts.place_delta(delta)
+            self.artifacts.place_deltas(self.repository.new_deltas(targets))
             self.repository.commit(targets, _utc(now_s))
             self._swept_s = float(
                 "-inf"

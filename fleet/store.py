@@ -18,6 +18,7 @@ from edge.errors import BadConfigError, FleetError
 from edge.messages import Ack, Batch, ModelReport, Presence, Reported, UpdateStatus
 from fleet import store_read as read
 from fleet import store_tables as t
+from fleet.store_columns import add_missing
 from fleet.store_machines import MachineStep, MinuteSpan, machine_steps
 from fleet.store_rows import Record, clean, sort_rows
 from fleet.views import DeviceView, Observation
@@ -241,9 +242,10 @@ def open_store(url: str) -> Store:
     for attempt in range(10):
         try:
             t.metadata.create_all(engine)
+            add_missing(engine)
             return Store(engine)
         except sa.exc.DBAPIError as exc:
-            # two workers starting at once both make the tables; the slower one sees "already exists" and looks again
+            # two workers starting at once both make tables and columns; the slower one sees them exist, and looks again
             if attempt == 9 or not _worth_retrying(exc):
                 engine.dispose()
                 remedy = "check that the folder exists and has room, or that the server runs and lets this user in"
@@ -254,7 +256,7 @@ def open_store(url: str) -> Store:
 
 def _worth_retrying(exc: sa.exc.DBAPIError) -> bool:
     text = str(exc.orig)
-    return "already exists" in text or "duplicate key" in text or "locked" in text
+    return "already exists" in text or "duplicate column" in text or "duplicate key" in text or "locked" in text
 
 
 def _engine(url: str) -> Engine:

@@ -19,7 +19,12 @@ MINUTE_NS = 60 * 10**9
 AHEAD_NS, OLDEST_NS = MINUTE_NS, 30 * 86400 * 10**9
 """For us to believe a device's clock: how far it may be ahead of ours, and how long a row may have waited there."""
 IDENTITY = ("device", "outbox_id", "seq", "received_ns")
-BINS = {"scores": len(SCORE_EDGES) + 1, "latency_us": len(LATENCY_EDGES_US) + 1, "age_ms": len(AGE_EDGES_MS) + 1}
+BINS = {
+    "scores": len(SCORE_EDGES) + 1,
+    "model_scores": len(SCORE_EDGES) + 1,  # a bundle has as many edges, whatever they are
+    "latency_us": len(LATENCY_EDGES_US) + 1,
+    "age_ms": len(AGE_EDGES_MS) + 1,
+}
 
 Record = dict[str, Any]  # one row of a table, by column: the form SQLAlchemy takes
 
@@ -86,8 +91,7 @@ def _window(body: WindowRow) -> Record:
         name: getattr(body, name) for name in ("span_ms", "decisions", "unsure", "dropped", "max_gap_ms")
     }
     return columns | {
-        name: clean(msgspec.json.encode(getattr(body, name)).decode())
-        for name in ("labels", "actions", "scores", "latency_us", "age_ms")
+        name: clean(msgspec.json.encode(getattr(body, name)).decode()) for name in ("labels", "actions", *BINS)
     }
 
 

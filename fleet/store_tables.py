@@ -54,6 +54,7 @@ windows = Table(
     Column("labels", Text, nullable=False),
     Column("actions", Text, nullable=False),
     Column("scores", Text, nullable=False),
+    Column("model_scores", Text, nullable=False, server_default="[]"),
     Column("latency_us", Text, nullable=False),
     Column("age_ms", Text, nullable=False),
     Index("windows_by_version", "model", "version", "received_ns"),

@@ -1,5 +1,6 @@
 """The API over its real socket: publishing, what it refuses, and what comes back as an error."""
 
+import asyncio
 import contextlib
 import dataclasses
 import datetime
@@ -8,7 +9,7 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -51,7 +52,7 @@ from fleet.plan import Plan
 from fleet.ports import socket_address
 from fleet.questions import Questions
 from fleet.registry import Registry
-from fleet.repository import signed_deltas
+from fleet.repository import DeltaCustom, SignedDelta, signed_deltas
 from fleet.rollout_state import RolloutState
 from fleet.served import find_served
 from fleet.signing import NewBundle, Publisher
@@ -231,6 +232,27 @@ def test_a_published_version_comes_with_the_shorter_ways_from_the_two_before_it(
     assert [item.version for item in served.client.status().bundles] == [1, 2, 3, 4]
     assert list(served.fleet.folder.incoming.iterdir()) == []
     served.client.revoke("stop-go", 2, served.fleet.keys)  # targets with differences can be signed on
+
+
+def test_two_differences_of_the_same_bytes_are_both_in_place_after_one_upload(served: Served) -> None:
+    """Versions that differ little have the same difference to a third: it was moved to the first name, then missed."""
+    placed, data = artifacts.Artifacts(served.fleet.folder), b"the same way"
+    sha256 = hashlib.sha256(data).hexdigest()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield data
+
+    asyncio.run(placed.receive_delta(sha256, chunks()))
+    where: dict[str, Any] = {"from_sha256": "1" * 64, "to_sha256": "3" * 64}
+    about: dict[str, Any] = {"model": "stop-go", "version": 3, "target": "x86-64", "min_agent": "0", "floor": 1}
+    signed = [
+        SignedDelta(f"stop-go/stop-go-{n}-3.delta", sha256, len(data), DeltaCustom(**about, **where, from_version=n))
+        for n in (1, 2)
+    ]
+    placed.path(signed[0].path).parent.mkdir(parents=True)
+    placed.place_deltas(signed)
+    assert [placed.path(delta.path).read_bytes() for delta in signed] == [data, data]
+    assert list(served.fleet.folder.incoming.iterdir()) == []
 
 
 def test_a_device_makes_the_new_bundle_out_of_the_old_one_and_the_published_difference(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from edge.errors import BadConfigError, FleetError
 from edge.messages import (
@@ -92,6 +93,26 @@ def test_a_batch_sent_twice_is_in_the_table_once_and_acknowledged_twice(store: S
     assert (counts["windows"], counts["decisions"], counts["events"]) == (1, 1, 1)
 
 
+def test_scores_of_the_model_itself_are_added_up_beside_those_of_its_decider(store: Store) -> None:
+    own = msgspec.structs.replace(window(), model_scores=(10,) + (0,) * len(SCORE_EDGES))
+    older = msgspec.json.encode(window()).replace(b'"model_scores":[],', b"")
+    assert b"model_scores" not in older
+    store.ingest("car-1", batch(own, own, older), 5 * NS)
+    (sums,) = store.observe("light", 1, None, 0, 9 * NS).values()
+    assert (sum(sums.scores), sum(sums.model_scores), sums.model_scores[0]) == (30, 20, 20)
+
+
+def test_a_database_of_an_older_release_gets_the_columns_it_lacks_and_keeps_its_rows(store: Store) -> None:
+    store.ingest("car-1", batch(window()), 5 * NS)
+    with store._engine.begin() as link:
+        link.execute(sa.text("ALTER TABLE windows DROP COLUMN model_scores"))
+    again = open_store(store._engine.url.render_as_string(hide_password=False))
+    again.ingest("car-1", batch(msgspec.structs.replace(window(), model_scores=(9,) * 18), first=2), 5 * NS)
+    (sums,) = again.observe("light", 1, None, 0, 9 * NS).values()
+    again.close()
+    assert (sums.windows, sum(sums.scores), sums.model_scores) == (2, 20, (9,) * 18)
+
+
 def test_the_same_numbers_of_another_outbox_or_device_are_other_rows(store: Store) -> None:
     store.ingest("car-1", batch(EVENT), NS)
     store.ingest("car-1", batch(EVENT, outbox="another"), NS)
@@ -112,6 +133,9 @@ BAD_ROWS = {
     "no known kind": b'{"type":"wish"}',
     "a version of zero": msgspec.json.encode(window()).replace(b'"version":1', b'"version":0'),
     "a histogram with too few bins": msgspec.json.encode(window()).replace(b'"scores":[0,', b'"scores":['),
+    "scores of the model in too few bins": msgspec.json.encode(
+        msgspec.structs.replace(window(), model_scores=(1, 2, 3))
+    ),
     "a count that would overflow": msgspec.json.encode(window(n=10**12)),
     "a machine hotter than the sun": msgspec.json.encode(
         msgspec.structs.replace(window(), machine=msgspec.structs.replace(HOT, temperature_c=6000.0))
