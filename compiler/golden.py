@@ -18,6 +18,7 @@ from edge.bundle import LIMITS, Baseline, Golden
 from edge.errors import BadModelError
 from edge.manifest import AudioInput, ImageInput, InputContract, SeriesInput, Tolerance, Variant
 from edge.runtimes import Session, run_float
+from edge.score import mean_number
 from edge.statistics import SCORE_EDGES, count, quantile_edges, softmax_top1
 
 LARGE_BYTES = 16 * 1024
@@ -150,18 +151,18 @@ def _clear(outputs: NDArray[np.float32], alike: NDArray[np.int64]) -> NDArray[np
 
 
 def make_baseline(
-    scores: Scores, subject: Subject, *, select: Scores, statistics: InputStatistics, axis: int
+    scores: Scores, subject: Subject, *, statistics: InputStatistics, axis: int
 ) -> tuple[Baseline, tuple[float, ...]]:
-    """Count scores and labels on the report part as a device counts them in the field; returns the edges, too.
+    """Count scores and labels of the report part as a device counts them in the field; returns the edges, too.
 
-    A classifier's scores have fixed edges, and none are returned. Other tasks' edges are quantiles of the float
-    model's score on the select part: the anomaly score, the surest box's, or the mean of a regression's numbers.
+    A classifier's scores have fixed edges, and none are returned. Other tasks' scores, which `edge.score` describes,
+    have edges of their own: quantiles, so that no bin holds too many or too few.
     """
     mean, std = statistics.per_channel(axis)
     if subject.task != "classify":
-        before, after = (_one_score(one.values, subject) for one in (select, scores))
-        edges = quantile_edges(before)
-        return Baseline(count(after, edges), np.zeros(0, np.int64), mean, std), edges
+        each = _one_score(scores.values, subject)
+        edges = quantile_edges(each)
+        return Baseline(count(each, edges), np.zeros(0, np.int64), mean, std), edges
     top = [softmax_top1(output) for output in scores.outputs]
     labels = np.bincount([label for label, _ in top], minlength=len(subject.samples.classes)).astype(np.int64)
     return Baseline(count([value for _, value in top], SCORE_EDGES), labels, mean, std), ()
@@ -169,8 +170,10 @@ def make_baseline(
 
 def _one_score(values: NDArray[np.float32], subject: Subject) -> NDArray[np.float32]:
     """One number a sample, [samples]: of a detector the score of its surest box, of others the mean."""
-    found: NDArray[np.float32] = np.maximum(values[:, 0], 0) if subject.reader else values.mean(axis=1)
-    return found
+    if subject.reader:
+        surest: NDArray[np.float32] = np.maximum(values[:, 0], 0)
+        return surest
+    return np.array([mean_number(one) for one in values], np.float32)
 
 
 def _allowed(variant: Variant, outputs: NDArray[np.float32], steps: int = INT8_STEPS) -> float:

@@ -23,7 +23,7 @@ from compiler.prediction import Predictor, no_prediction
 from compiler.prove import prove_quality
 from compiler.report import write_report
 from compiler.result import Compiled
-from compiler.run import run_every_step
+from compiler.run import run_as_counted
 from compiler.search import Found, search
 from compiler.stage import Stage
 from compiler.verify import Proof, prove
@@ -78,10 +78,10 @@ def _compile(
         warn(doubt)
 
     golden = _prove_golden(request, ground, [one.candidate for one in taken], simulators, stage=stage)
-    seen = run_every_step(taken[0].candidate, ground.report) if select.model.state else taken[0].scores
-    baseline, edges = make_baseline(
-        seen, select, select=ground.reference, statistics=statistics_of(ground.report), axis=ground.axis
-    )
+    seen = taken[0].scores
+    if select.model.state or select.task == "anomaly":
+        seen = run_as_counted(taken[0].candidate, ground.report, simulators.open)
+    baseline, edges = make_baseline(seen, select, statistics=statistics_of(ground.report), axis=ground.axis)
     packed = settled.packed([one.candidate for one in taken])
     manifest = describe(
         request.order,

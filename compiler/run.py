@@ -17,11 +17,15 @@ from compiler.yardstick import Run, Yardstick, value_of
 from edge.errors import BadDataError
 from edge.manifest import InputContract, TaskName, Variant
 from edge.preprocess import Preprocessor
+from edge.quantization import dequantize
 from edge.runtimes import Session, open_model, outputs_of
+from edge.score import rebuilds
 
 Open = Callable[[bytes, Variant], Session]
 """Opens a compiled file: `edge.runtimes.open_model`, or for an NPU's file what simulates it."""
 
+NOTHING = np.zeros(0, np.float32)
+"""In place of an input that nothing is compared with."""
 MOST_NUMBERS, LEAST_OUTPUTS = 100_000_000, 16
 """Outputs of one run that are kept: 400 MB. A detector of 41,140 numbers fills them with 2,430 pictures."""
 
@@ -70,32 +74,46 @@ def run_session(
     step: Step,
     *,
     reader: BoxReader | None = None,
+    as_seen: bool = False,
 ) -> Run:
-    """Run one open model over samples: preprocessing, quantization, the state and all."""
+    """Run one open model over samples: preprocessing, quantization, the state and all.
+
+    `as_seen`: what rebuilds its input is compared with the input after quantization, else with the one before.
+    """
     preprocessor = Preprocessor(contract, session.variant.input)
     outputs, values = [], []
+    compares = task == "anomaly" and rebuilds(session.variant)
     for index in range(len(samples)):
         sequence = samples.sequence(index)
         session.reset()
         for at, raw in enumerate(sequence, start=samples.judged - len(sequence)):
             preprocessor.into(raw, session.input_buffer())
+            x = _compared(session, preprocessor, raw, as_seen=as_seen) if compares else NOTHING
             _invoke(session, samples.where[index])
             if at >= 0:
                 said = outputs_of(session) if reader else (session.output(),)
                 outputs.append(np.concatenate([output.ravel() for output in said]).astype(np.float32))
-                values.append(reader.values(said) if reader else _value(task, preprocessor, raw, outputs[-1]))
+                values.append(reader.values(said) if reader else value_of(task, x, outputs[-1]))
         if reader:
             _drop_last(outputs, len(values))
         step()
     return Run(np.stack(outputs), np.stack(values))
 
 
-def run_every_step(candidate: Candidate, subject: Subject) -> Scores:
-    """Run a candidate over all steps of all sequences, as a device counts them; nothing is right or wrong in it."""
-    session = open_model(candidate.data, candidate.variant)
+def run_as_counted(candidate: Candidate, subject: Subject, open_one: Open = open_model) -> Scores:
+    """Run a candidate over samples as a device counts them; nothing in it is right or wrong.
+
+    All steps of a sequence count. Samples with an anomaly do not, as far as there are others: a device sees them
+    rarely, or it would be of no use. What was rebuilt is compared with what the model saw, not with the input before
+    quantization, which no device has.
+    """
+    usual = subject.usual()
+    samples = (usual if len(usual.samples) else subject).samples.judging_every_step()
+    session = open_one(candidate.data, candidate.variant)
     try:
-        every = subject.samples.judging_every_step()
-        run = run_session(session, subject.contract, every, subject.task, lambda: None)
+        run = run_session(
+            session, subject.contract, samples, subject.task, lambda: None, reader=subject.reader, as_seen=True
+        )
     finally:
         session.close()
     nothing = np.zeros(len(run.outputs), np.int64)
@@ -117,12 +135,9 @@ def _invoke(session: Session, where: str) -> None:
         ) from exc
 
 
-def _value(
-    task: TaskName, preprocessor: Preprocessor, raw: NDArray[Any], output: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Only an autoencoder's score needs the real-valued input again."""
-    rebuilt = task == "anomaly" and output.size > 1
-    return value_of(task, preprocessor.real(raw) if rebuilt else output, output)
+def _compared(session: Session, preprocessor: Preprocessor, raw: NDArray[Any], *, as_seen: bool) -> NDArray[np.float32]:
+    """What an autoencoder's output is compared with; before the model runs, which may use the buffer."""
+    return dequantize(session.input_buffer(), session.variant.input) if as_seen else preprocessor.real(raw)
 
 
 def _drop_last(outputs: list[NDArray[np.float32]], samples: int) -> None:

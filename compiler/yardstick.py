@@ -13,6 +13,7 @@ from compiler.metrics import Metric, Truth, Values, metric_for
 from compiler.metrics.f1 import F1
 from edge.errors import BadModelError
 from edge.manifest import TaskName
+from edge.score import mean_square_error
 
 Array = NDArray[np.float32]
 ALIKE = 0.1
@@ -113,4 +114,4 @@ def value_of(task: TaskName, x: Array, output: Array) -> Array:
             f"{output.size}",
             remedy="give the score as the output, or use --task classify or regress",
         )
-    return np.array([np.mean((x.ravel().astype(np.float64) - output) ** 2)], np.float32)
+    return np.array([mean_square_error(output, x)], np.float32)

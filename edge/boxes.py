@@ -15,6 +15,8 @@ Parts = dict[str, NDArray[Any]]
 """By name: `boxes` [n, 4], `scores` [n, labels], sometimes `objectness` [n, 1] and `classes` [n, 1]."""
 MOST_BOXES = 100
 """Of one picture. Source: the largest maxDets of the COCO evaluation."""
+LEAST_SCORE = 0.01
+"""A picture whose surest box lies below it shows none: few boxes below it are right, and noise never stops."""
 MOST_CANDIDATES = 2_000
 """The best ones are held against each other, which keeps a picture full of noise from taking seconds."""
 
@@ -41,6 +43,25 @@ def detect(head: Head, outputs: Sequence[Real], labels: int, floor: float | None
     """
     found = suppress(decode(head, outputs, labels, head.floor if floor is None else floor), head.overlap)
     return found._replace(corners=np.clip(found.corners, 0.0, 1.0))
+
+
+def surest_score(head: Head, outputs: Sequence[Real], labels: int) -> float:
+    """Score of the surest box of one picture, as `detect` with LEAST_SCORE finds it; 0.0 where there is none.
+
+    Boxes themselves are not decoded, which takes most of the time. An output that is no number sees nothing.
+    Raises: BadInputContractError if the outputs have other shapes than the head says.
+    """
+    parts = parts_of(head, outputs, labels)
+    scores = np.asarray(parts["scores"], np.float32)
+    if "classes" in parts:
+        scores = scores[_is_label(parts["classes"][:, 0], labels)]
+    best = scores.max(axis=1)
+    if head.format == "fastestdet":
+        best = _fastestdet_scores(parts["objectness"][:, 0], best)
+    elif "objectness" in parts:
+        best = best * parts["objectness"][:, 0]
+    found = float(best.max(initial=0.0))
+    return found if found >= LEAST_SCORE else 0.0
 
 
 def decode(head: Head, outputs: Sequence[Real], labels: int, floor: float) -> Boxes:
@@ -180,8 +201,13 @@ def _fastestdet(parts: Parts, grid: tuple[int, int], floor: float) -> Boxes:
     cells = np.array([grid[1], grid[0]], np.float32)
     centre = (np.tanh(numbers[:, :2]) + np.stack([x, y], axis=1)) / cells
     size = 1 / (1 + np.exp(-np.clip(numbers[:, 2:], -80.0, 80.0)))
-    scores = np.maximum(parts["objectness"], 0) ** 0.6 * np.maximum(parts["scores"], 0) ** 0.4
+    scores = _fastestdet_scores(parts["objectness"], parts["scores"])
     return _best(_corners(np.concatenate([centre, size], axis=1), "centre"), scores, floor)
+
+
+def _fastestdet_scores(objectness: NDArray[Any], shares: NDArray[Any]) -> Real:
+    scores: Real = np.maximum(objectness, 0) ** 0.6 * np.maximum(shares, 0) ** 0.4
+    return scores
 
 
 def _corners(boxes: Real, order: str) -> Real:
@@ -202,8 +228,13 @@ def _best(corners: Real, scores: Real, floor: float) -> Boxes:
 
 def _labelled(corners: Real, scores: Real, classes: NDArray[Any], labels: int, floor: float) -> Boxes:
     """Boxes that bring their labels; a number that is no label is no box."""
-    seen = (scores >= floor) & (classes > -0.5) & (classes < labels - 0.5)
+    seen = (scores >= floor) & _is_label(classes, labels)
     return Boxes(corners[seen], np.rint(classes[seen]).astype(np.intp), scores[seen])
+
+
+def _is_label(classes: NDArray[Any], labels: int) -> NDArray[np.bool_]:
+    named: NDArray[np.bool_] = (classes > -0.5) & (classes < labels - 0.5)
+    return named
 
 
 def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:

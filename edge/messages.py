@@ -110,7 +110,27 @@ class PictureList(Message, frozen=True, kw_only=True):
     """Empty, or CODE: sentence (for example `NOT_SENT: ...`); then it names no picture."""
 
 
-class WindowRow(Message, frozen=True, kw_only=True, tag="window"):
+class MachineMinute(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """How the machine was, and what it did, since it last said so: the worst of about a minute. None: not known."""
+
+    span_ms: Millis
+    decisions: Count
+    latency_p95_ms: Millis | None = None
+    """Inference and decision; None without a decision."""
+    temperature_c: Annotated[float, msgspec.Meta(gt=-274, lt=1000)] | None = None
+    """Highest, of the hottest zone."""
+    throttled: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=64)], ...], msgspec.Meta(max_length=16)] = ()
+    """Each way in which the machine made itself slower."""
+    memory_mib: Count | None = None
+    memory_free_mib: Count | None = None
+    """Lowest."""
+    load: Annotated[float, msgspec.Meta(ge=0, lt=1e6)] | None = None
+    disk_free_mib: Count | None = None
+    heat: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    """What the agent did without: 0 nothing, 1 frames, 2 the larger variant too; higher ones are for later releases."""
+
+
+class WindowRow(Message, frozen=True, kw_only=True, tag="window", omit_defaults=True):
     """Totals of one model over one window of time (about a second): enough for every gate."""
 
     model: Id
@@ -122,7 +142,10 @@ class WindowRow(Message, frozen=True, kw_only=True, tag="window"):
     labels: dict[str, Count]
     """Decisions by label, as the model (not the decider) saw them."""
     scores: Histogram
-    """Counts by `edge.statistics.SCORE_EDGES`."""
+    """The decider's, counted by `edge.statistics.SCORE_EDGES`."""
+    model_scores: Histogram = ()
+    """The model's own by `edge.score`, counted by the edges of its bundle's baseline. Empty where a classifier's are
+    `scores`, where nobody knows them, and from an agent that does not count them."""
     latency_us: Histogram
     """Counts by `edge.statistics.LATENCY_EDGES_US`: inference and decision."""
     age_ms: Histogram
@@ -133,6 +156,8 @@ class WindowRow(Message, frozen=True, kw_only=True, tag="window"):
     """Frames that were overtaken by a newer one before the loop read them."""
     max_gap_ms: Millis = 0.0
     """Longest time between two decisions that ended in this window."""
+    machine: MachineMinute | None = None
+    """Once a minute, in the first window of the minute; then the window may be one without a decision."""
 
 
 class DecisionRow(Message, frozen=True, kw_only=True, tag="decision"):
@@ -229,6 +254,17 @@ MESSAGES: tuple[type[Message], ...] = (
     Desired, Ack, ListPictures, SendPicture,
 )  # fmt: skip
 """All payloads, for the docs and for the fuzz tests."""
+
+
+def scores_to_compare(
+    model_scores: tuple[int, ...], scores: tuple[int, ...], *, edges: tuple[float, ...]
+) -> tuple[int, ...]:
+    """Counts of a `WindowRow`, or of many, that may be held against a bundle's baseline; empty where there are none.
+
+    A classifier, whose bundle has no `edges` of its own, is known by its decider's scores where none are its own: so
+    its agent, or an older one, says that they are the same.
+    """
+    return model_scores or (() if edges else scores)
 
 
 def encode(message: msgspec.Struct) -> bytes:

@@ -6,6 +6,8 @@ by exactly one `Done`, in order; `Fault`, `Health` and `Notice` come whenever th
 
 import msgspec
 
+from edge_agent.watch.health import MachineHealth
+
 MAX_PACKET_BYTES = 65536
 
 
@@ -54,12 +56,16 @@ class Fault(Packet, frozen=True, kw_only=True, tag="fault"):
 
 
 class Health(Packet, frozen=True, kw_only=True, tag="health"):
-    """Once a second: which version decides, and how every process is."""
+    """Once a second: which version decides, and how every process and the machine is."""
 
     version: int
     epoch: int
     processes: dict[str, int]
     """Name to process id; 0 while it is down."""
+    machine: MachineHealth | None = None
+    """As last seen; None until the machine was looked at."""
+    heat: int = 0
+    """What the agent does without, as `edge_agent.watch.heat` counts it."""
 
 
 class Notice(Packet, frozen=True, kw_only=True, tag="notice"):

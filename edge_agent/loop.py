@@ -17,14 +17,15 @@ from edge.manifest import Head, Variant
 from edge.preprocess import Preprocessor, empty_sample
 from edge.quantization import dequantize
 from edge.runtimes import Session, check_golden, open_session, outputs_of
+from edge.score import Scorer, make_scorer
 from edge_agent.board import NOTHING, Board
 from edge_agent.channels import Announced, Command, Publication, send
 from edge_agent.cores import Placement
-from edge_agent.deciders import Decider, Inputs, check_reads, make_decider
+from edge_agent.deciders import TOP1, Decider, Inputs, check_reads, make_decider
 from edge_agent.link import Beat, Link, LoopReady, die_with, start_child
 from edge_agent.memory import Memory, memory_of
 from edge_agent.recording.tap import Taps, open_taps
-from edge_agent.records import Decided
+from edge_agent.records import NO_SCORE, Decided
 from edge_agent.rehearsal import BetweenTurns, Rehearsal
 from edge_agent.ring import RingReader
 from edge_agent.ring_memory import RingMemory
@@ -37,7 +38,7 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
     The newest frame wins; but a model with a state takes every one in order, for each is a step of its sequence.
     """
     now, session, decider, ring, board = time.monotonic_ns, parts.session, parts.decider, parts.ring, parts.board
-    taps, placement = parts.taps, parts.placement
+    taps, placement, scorer = parts.taps, parts.placement, parts.scorer
     announced = Announced(spec.publications_fd, in_order=parts.memory is not None)
     between = BetweenTurns(
         Rehearsal(spec.rehearse_ms, (spec.publications_fd, link.fileno()), on=spec.rehearse_now), parts.rehearse,
@@ -87,6 +88,7 @@ def decide_forever(spec: LoopSpec, link: Link, parts: "Parts") -> None:
             record = Decided(
                 dropped, seen.epoch, seen.frame, seen.captured_ns, seen.published_ns, read_ns, invoke_start_ns,
                 invoke_end_ns, handed_ns, decision.score, decider.floor, decision.label, decision.action,
+                NO_SCORE if scorer is None else scorer((inputs.output, *inputs.others), sample),
             )  # fmt: skip
             lost = 0 if send(spec.records_fd, record.pack()) else dropped
         if taps is not None:
@@ -112,6 +114,8 @@ class Parts:
     """None: nobody else wants to see its turns."""
     head: Head | None
     """Of a detector."""
+    scorer: Scorer | None
+    """None: the decider's score is the model's own."""
     placement: Placement
 
     def follow(self, seen: Publication) -> bool:
@@ -123,8 +127,8 @@ class Parts:
         return () if self.head is None else outputs_of(self.session)[1:]
 
     def sample(self) -> NDArray[np.float32] | None:
-        """A copy of what the model is about to see, for a decider that needs it: a runtime may reuse the buffer."""
-        if not self.decider.needs_sample:
+        """A copy of what the model is about to see, for who needs it: a runtime may reuse the buffer."""
+        if not (self.decider.needs_sample or (self.scorer is not None and self.scorer.needs_sample)):
             return None
         return dequantize(self.session.input_buffer(), self.session.variant.input).copy()
 
@@ -147,16 +151,18 @@ def run(spec: LoopSpec, link: Link) -> None:
     session = open_session(bundle, variant=smallest(bundle) if spec.small else None, threads=spec.threads)
     report = check_golden(bundle, session)
     head = bundle.manifest.head if isinstance(bundle.manifest.head, Head) else None
+    decider = _decider(spec, bundle.manifest.labels)
     parts = Parts(
         session,
         Preprocessor(bundle.manifest.input, session.variant.input),
-        _decider(spec, bundle.manifest.labels),
+        decider,
         _decider(spec, bundle.manifest.labels),
         RingReader(RingMemory(spec.ring_fd, bytes.fromhex(spec.token), writable=False)),
         Board(spec.sensors),
         memory_of(session, bundle.manifest.input, max_age_ms=spec.max_age_ms, period_ms=spec.period_ms),
         open_taps(spec, bundle, session),
         head,
+        _scorer(bundle, decider, session.variant),
         placement,
     )
     check_reads(parts.decider, head)
@@ -198,6 +204,13 @@ def open_named(path: Path, model: str) -> Bundle:
 def _decider(spec: LoopSpec, labels: tuple[str, ...]) -> Decider:
     chosen = spec.decider
     return make_decider(chosen.kind, chosen.options, Path(chosen.folder), labels, spec.actions)
+
+
+def _scorer(bundle: Bundle, decider: Decider, variant: Variant) -> Scorer | None:
+    """None where the decider scores as the bundle's baseline does, which costs nothing."""
+    if bundle.manifest.task == "classify" and getattr(decider, "score_of", "") == TOP1:
+        return None
+    return make_scorer(bundle.manifest, variant)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
 One record a write, on a pipe with O_NONBLOCK: below PIPE_BUF a write is whole or not at all, and a full pipe drops the
 record (the writer counts it) rather than stall a decision. All times: CLOCK_MONOTONIC, nanoseconds. Imports nothing
-but struct, because the guard uses it.
+but struct and math, because the guard uses it.
 """
 
+import math
 import struct
 from typing import NamedTuple
 
 DECIDED, APPLIED = 1, 2
-_DECIDED = struct.Struct("<BxHIQqqqqqqffhh4x")
+_DECIDED = struct.Struct("<BxHIQqqqqqqffhhf")
 _APPLIED = struct.Struct("<BBHIQqqq")
+NO_SCORE = math.nan
 RECORD_BYTES = max(_DECIDED.size, _APPLIED.size)
 
 
@@ -30,6 +32,7 @@ class Decided(NamedTuple):
     floor: float
     label: int
     action: int
+    model_score: float = NO_SCORE  # of `edge.score`; NaN where `score` is the model's own, or nobody can say it
 
     def pack(self) -> bytes:
         """Encode as one RECORD_BYTES record."""

@@ -223,7 +223,15 @@ class Supervisor:
 
     def _tell_health(self) -> None:
         processes = {self._crew.called(child): child.pid for child in self._crew}
-        self._tell_uplink(Health(version=self._version(), epoch=self._board.epoch, processes=processes))
+        self._tell_uplink(
+            Health(
+                version=self._version(),
+                epoch=self._board.epoch,
+                processes=processes,
+                machine=self._thermostat.health,
+                heat=self._thermostat.level,
+            )
+        )
 
     def _pulse(self, now_s: float) -> Pulse:
         """For the watchdogs; a process counts that worked once, and is needed: where no model decides, none is."""

@@ -6,13 +6,13 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from edge.bundle import open_bundle
 from edge.errors import BadArgumentError, BadBundleError, BadMessageError, DiskFullError, FileMissingError
 from edge.manifest import Manifest
-from fleet.config import FleetFolder, sync_folder
+from fleet.config import FleetFolder, is_delta_path, sync_folder
 from fleet.repository import SignedBundle, SignedDelta
 
 MAX_BUNDLE_BYTES = 256 << 20
@@ -71,17 +71,34 @@ class Artifacts:
         try:
             if await _write(part, chunks, MAX_DELTA_BYTES) != sha256:
                 raise BadMessageError("the upload has another SHA-256", remedy="send it again")
-            part.replace(self._folder.incoming / f"{sha256}.delta")
+            part.replace(self._staged_delta(sha256))
         finally:
             part.unlink(missing_ok=True)
 
-    def place_delta(self, delta: SignedDelta) -> None:
-        """Give an uploaded difference the name under which it was signed."""
-        staged, final = self._folder.incoming / f"{delta.sha256}.delta", self.path(delta.path)
-        if not staged.exists() or staged.stat().st_size != delta.size_bytes:
-            raise FileMissingError(f"{delta.path} was signed but not uploaded", remedy="publish it again")
-        staged.replace(final)
-        sync_folder(final.parent)
+    def place_deltas(self, deltas: Sequence[SignedDelta]) -> None:
+        """Give uploaded differences the names under which they were signed; several may be the same bytes."""
+        for delta in deltas:
+            staged, final = self._staged_delta(delta.sha256), self.path(delta.path)
+            if not staged.exists() or staged.stat().st_size != delta.size_bytes:
+                raise FileMissingError(f"{delta.path} was signed but not uploaded", remedy="publish it again")
+            final.unlink(missing_ok=True)
+            final.hardlink_to(staged)
+            sync_folder(final.parent)
+        for delta in deltas:
+            self._staged_delta(delta.sha256).unlink(missing_ok=True)
+
+    def deltas(self) -> set[str]:
+        """Target paths of the differences that lie here, signed or not."""
+        found = (
+            path.relative_to(self._folder.artifacts).as_posix() for path in self._folder.artifacts.glob("*/*.delta")
+        )
+        return {path for path in found if is_delta_path(path)}
+
+    def remove_delta(self, target_path: str) -> None:
+        """Remove a difference for good; who reads it at this moment reads it to its end."""
+        path = self.path(target_path)
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
 
     def path(self, target_path: str) -> Path:
         """Where a published bundle lies."""
@@ -105,6 +122,9 @@ class Artifacts:
             part.replace(folder / name)
         finally:
             part.unlink(missing_ok=True)
+
+    def _staged_delta(self, sha256: str) -> Path:
+        return self._folder.incoming / f"{sha256}.delta"
 
     def _staged(self, sha256: str) -> Path:
         return self._folder.incoming / f"{sha256}.edge"

@@ -35,7 +35,7 @@ from fleet.answers import (
 from fleet.config import FleetFolder
 from fleet.plan import Plan
 from fleet.ports import socket_address
-from fleet.rollout_state import RolloutState
+from fleet.rollout_state import FINAL, RolloutState
 
 if TYPE_CHECKING:
     from fleet.repository import SignedBundle
@@ -156,7 +156,8 @@ class FleetClient:
             self._upload(bundle, new, progress)
             new = self._with_deltas(publisher, bundle, new)
             self._send_report(bundle, new)
-            self._sign_and_send(publisher, lambda current: publisher.add(current, new, _now()))
+            pending = self._pending()
+            self._sign_and_send(publisher, lambda current: publisher.add(current, new, _now(), pending))
         return new
 
     def revoke(self, model: str, below: int, keys: Path) -> None:
@@ -165,7 +166,8 @@ class FleetClient:
 
         publisher = Publisher(keys)
         with publisher.locked():
-            self._sign_and_send(publisher, lambda current: publisher.revoke(current, model, below, _now()))
+            pending = self._pending()
+            self._sign_and_send(publisher, lambda current: publisher.revoke(current, model, below, _now(), pending))
 
     # --- inside --------------------------------------------------------------------------------
 
@@ -183,6 +185,17 @@ class FleetClient:
             publisher.remember(targets)
             return
         raise FleetError(f"{_TRIES} others published at the same time", remedy="try again")
+
+    def _pending(self) -> frozenset[tuple[str, int]]:
+        """Versions, by model, that were ordered and do not run yet: of rollouts that go on, and of single devices."""
+        status = self.status()
+        ordered = {(one.model, one.version) for one in status.rollouts if one.state not in FINAL}
+        return frozenset(ordered).union(
+            (model, said.wanted)
+            for device in status.devices
+            for model, said in device.models.items()
+            if said.wanted not in (0, said.version)
+        )
 
     def _targets(self) -> bytes:
         return self._ask("GET", "/api/metadata", TrustState).targets.encode()

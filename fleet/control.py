@@ -29,12 +29,13 @@ from fleet.answers import (
 from fleet.artifacts import Artifacts
 from fleet.config import FleetFolder, target_path
 from fleet.control_store import ControlStore
+from fleet.deltas import shelve
 from fleet.registry import Registry
-from fleet.repository import Repository, floors
+from fleet.repository import Repository, floors, signed_deltas
 from fleet.rollout_state import RolloutState
 from fleet.views import DeviceView, FleetView, Order
 
-RESIGN_S = 3600.0
+RESIGN_S = SWEEP_S = 3600.0
 TARGETS_WARNING_DAYS = 60
 View = Callable[[RolloutState, float], FleetView]
 
@@ -97,7 +98,7 @@ class Control:
         self._store, self._registry, self._observer = store, registry, observer
         self._announcer, self._asker, self._urls = announcer, asker, urls
         self._lock = threading.RLock()
-        self._resigned_s = float("-inf")
+        self._resigned_s = self._swept_s = float("-inf")
 
     # --- the loop ------------------------------------------------------------------------------
 
@@ -111,6 +112,19 @@ class Control:
             active = [state.id for state in self._store.rollouts() if state.active]
         for rollout_id in active:
             self._step(rollout_id, now_s)
+        if abs(now_s - self._swept_s) >= SWEEP_S:
+            with self._lock:
+                self._sweep(now_s)
+                self._swept_s = now_s
+
+    def _sweep(self, now_s: float) -> None:
+        """Remove differences that were signed no more for long enough: targets first, files last."""
+        noted = self._store.shelved()
+        shelved = shelve(self.artifacts.deltas(), signed_deltas(self.repository.targets), noted, now_s)
+        for path in shelved.due:
+            self.artifacts.remove_delta(path)
+        if shelved.since_s != noted:
+            self._store.set_shelved(shelved.since_s)
 
     def announce_all(self) -> None:
         """Send every wish again: at the start, and whenever the broker was gone (it may have forgotten them)."""
@@ -186,9 +200,11 @@ class Control:
             added = self.repository.check(targets, _utc(now_s))
             for bundle in added.values():
                 self.artifacts.place(bundle)
-            for delta in self.repository.new_deltas(targets):
-                self.artifacts.place_delta(delta)
+            self.artifacts.place_deltas(self.repository.new_deltas(targets))
             self.repository.commit(targets, _utc(now_s))
+            self._swept_s = float(
+                "-inf"
+            )  # the next tick notes what is signed no more; a failure there fails no publish
 
     # --- rollouts ------------------------------------------------------------------------------
 

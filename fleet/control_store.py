@@ -6,7 +6,7 @@ any point publishes after its restart exactly what it had decided.
 
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ CREATE TABLE IF NOT EXISTS wishes (
   PRIMARY KEY (device, model));
 CREATE TABLE IF NOT EXISTS rollouts (number INTEGER PRIMARY KEY, state BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS shelved (path TEXT PRIMARY KEY, since_s REAL NOT NULL);
 INSERT OR IGNORE INTO counter VALUES ('order', 0);
 """
 
@@ -74,6 +75,18 @@ class ControlStore:
             if version:
                 models[model] = Wish(version=version, order=number)
         return {device: Desired(models=models) for device, models in found.items()}
+
+    # --- differences that are signed no more ---------------------------------------------------
+
+    def shelved(self) -> dict[str, float]:
+        """Since when (Unix seconds) each file has been there without being signed."""
+        return dict(self._db.execute("SELECT path, since_s FROM shelved"))
+
+    def set_shelved(self, since_s: Mapping[str, float]) -> None:
+        """Note it anew, all of it."""
+        with self._transaction():
+            self._db.execute("DELETE FROM shelved")
+            self._db.executemany("INSERT INTO shelved VALUES (?, ?)", since_s.items())
 
     # --- rollouts ------------------------------------------------------------------------------
 

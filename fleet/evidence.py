@@ -13,13 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.statistics import SCORE_EDGES, psi
+from fleet.views import Baseline
 
 MIN_BIN_SHARE = 0.1
 """Bins of the baseline are joined until each holds this share. Source: the decile bins that PSI was defined on."""
 
 ALWAYS_APART = (0.6, 0.9, 0.99)
-"""Scores at which bins are kept apart all the same: a sharp model has nearly everything in its last bin, and joined
-into one bin nothing could ever drift."""
+"""Scores of a classifier at which bins are kept apart all the same: a sharp model has nearly everything in its last
+bin, and joined into one bin nothing could ever drift."""
+
+HEAVY_SHARE = 0.5
+"""Other tasks' edges are quantiles, so a bin that holds more has one score many times over, such as that of a detector
+which saw nothing. It is kept apart from both its neighbours, for the same reason."""
 
 ANYTHING_SHARE = 0.1
 """Part of the frames that may be anything, on both sides: PSI would take a handful of blurred frames in a bin that the
@@ -84,15 +89,15 @@ def psi_noise(bins: int, frames: float, frames_per_look: int) -> float:
     return 2 * max(1, bins - 1) / looks**2
 
 
-def drift_noise(baseline: Sequence[int], frames: float) -> float:
+def drift_noise(baseline: Baseline, frames: float) -> float:
     """`psi_noise` of `drift`. `frames`: scores of one device, on average."""
-    return psi_noise(len(_bins(np.asarray(baseline, np.int64))), frames, FRAMES_PER_LOOK)
+    return psi_noise(len(_bins(baseline)), frames, FRAMES_PER_LOOK)
 
 
-def drift(baseline: Sequence[int], scores: Sequence[int]) -> float:
-    """PSI of one device's scores against the baseline of the version it ran (counts by SCORE_EDGES)."""
-    expected, observed = np.asarray(baseline, np.int64), np.asarray(scores, np.int64)
-    starts = _bins(expected)
+def drift(baseline: Baseline, scores: Sequence[int]) -> float:
+    """PSI of one device's scores against the baseline of the version it ran, counted by the same edges."""
+    expected, observed = np.asarray(baseline.counts, np.int64), np.asarray(scores, np.int64)
+    starts = _bins(baseline)
     return psi(_loosened(np.add.reduceat(expected, starts)), _loosened(np.add.reduceat(observed, starts)))
 
 
@@ -102,15 +107,24 @@ def _loosened(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return mixed
 
 
-def _bins(expected: NDArray[np.int64]) -> list[int]:
-    """Where each joined bin begins: at ALWAYS_APART, and wherever MIN_BIN_SHARE of `expected` has been gathered."""
+def _bins(baseline: Baseline) -> list[int]:
+    """Where each joined bin begins: wherever MIN_BIN_SHARE has been gathered, and where bins are kept apart."""
+    expected, apart = np.asarray(baseline.counts, np.int64), _apart(baseline)
     wanted, starts, held = MIN_BIN_SHARE * float(expected.sum()), [0], 0.0
-    for i, edge in enumerate(SCORE_EDGES, start=1):
+    for i in range(1, expected.size):
         held += float(expected[i - 1])
-        if edge in ALWAYS_APART or (held >= wanted and float(expected[i:].sum()) >= wanted):
+        if i in apart or (held >= wanted and float(expected[i:].sum()) >= wanted):
             starts.append(i)
             held = 0.0
     return starts
+
+
+def _apart(baseline: Baseline) -> set[int]:
+    """Bins that begin whatever they hold: a classifier's at ALWAYS_APART, another's around one that holds too much."""
+    if not baseline.edges:
+        return {i for i, edge in enumerate(SCORE_EDGES, start=1) if edge in ALWAYS_APART}
+    heavy = np.flatnonzero(np.asarray(baseline.counts) > HEAVY_SHARE * sum(baseline.counts))
+    return {int(i) for i in (*heavy, *(heavy + 1)) if 0 < i < len(baseline.counts)}
 
 
 def label_shifts(
@@ -118,7 +132,8 @@ def label_shifts(
 ) -> tuple[list[float], list[float]]:
     """PSI of each device's label mix against the control's: (wave devices, control devices each against the others)."""
     names = sorted({name for labels in (*wave, *control) for name in labels})
-    rows = np.array([[labels.get(name, 0) for name in names] for labels in control], np.int64).reshape(-1, len(names))
+    rows = np.array([[labels.get(name, 0) for name in names] for labels in control], np.int64)
+    rows = rows.reshape(len(control), len(names))
     total = rows.sum(axis=0)
     shifts = [psi(total, np.array([labels.get(name, 0) for name in names], np.int64)) for labels in wave]
     among = [psi(total - row, row) for row in rows] if len(rows) > 1 else []

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fleet.rollout_state import RUNNING, RolloutState
 from fleet.store import Store
 from fleet.store_read import add_up
-from fleet.views import FleetView, Observation
+from fleet.views import Baseline, FleetView, Observation
 
 LATE_NS = 30 * 10**9
 """Windows received longer ago than this are taken as committed by every worker, and are read only once."""
@@ -18,8 +18,8 @@ class Gatherer:
         self._store = store
         self._sums: dict[tuple[str, int, int], tuple[int, dict[str, Observation]]] = {}
 
-    def view(self, state: RolloutState, baselines: Mapping[int, tuple[int, ...]], now_s: float) -> FleetView:
-        """What one step of `state` may look at. `baselines`: by version, the bundle's score counts."""
+    def view(self, state: RolloutState, baselines: Mapping[int, Baseline], now_s: float) -> FleetView:
+        """What one step of `state` may look at. `baselines`: by version."""
         devices = tuple(self._store.devices())
         wave = state.waves[-1] if state.waves and state.state in RUNNING else None
         if wave is None:

@@ -15,6 +15,10 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+PRIVATE = "/pictures/"
+"""What may show people: the token is needed on loopback too, as it is to ask a device for its pictures."""
+_OWN_SITES = {"none", "same-origin"}
+"""Of `Sec-Fetch-Site`: typed by a person, or a link of ours; a browser sends the token along, whoever's page asks."""
 _READS = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -41,7 +45,7 @@ def basic_login(headers: Headers) -> tuple[str, str] | None:
 
 
 class PeopleGuard:
-    """`open_reads`: on loopback, reading needs no token; elsewhere everything does."""
+    """`open_reads`: on loopback, reading needs no token, but for pictures; elsewhere everything does."""
 
     def __init__(self, app: ASGIApp, *, hosts: Collection[str], token: str, open_reads: bool) -> None:
         self._app, self._hosts, self._token, self._open_reads = app, frozenset(hosts), token, open_reads
@@ -70,7 +74,10 @@ class PeopleGuard:
         origin = headers.get("origin")
         if writes and origin is not None and urlsplit(origin).netloc != host:
             return 403, "a page of another site may not do this"
+        if (private := scope["path"].startswith(PRIVATE)) and headers.get("sec-fetch-site", "none") not in _OWN_SITES:
+            return 403, "a page of another site may not ask for this"
         through_api = scope["type"] == "http" and scope["path"].startswith("/api/")
-        if (not self._open_reads or (writes and through_api)) and not has_token(headers, self._token):
+        needs_token = not self._open_reads or private or (writes and through_api)
+        if needs_token and not has_token(headers, self._token):
             return 401, "the token in DIR/admin.token is needed"
         return None

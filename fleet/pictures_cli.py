@@ -39,7 +39,8 @@ def pictures_command(
     json
         Print one JSON object.
     """
-    from fleet.pictures import Patience, describe, fetch_pictures
+    from fleet.picture_line import Patience
+    from fleet.pictures import describe, fetch_pictures
 
     with where.client() as client, console.progress(f"pictures of {device}") as advance:
         done = fetch_pictures(

@@ -31,6 +31,10 @@ STATUS: tuple[tuple[type[EdgeError], int], ...] = (
 
 def problem_response(error: EdgeError) -> Response:
     """An error as its JSON answer."""
-    status = next(status for kind, status in STATUS if isinstance(error, kind))
     body = Problem(error=type(error).__name__, problem=error.problem, remedy=error.remedy)
-    return Response(msgspec.json.encode(body), status, media_type="application/json")
+    return Response(msgspec.json.encode(body), status_of(error), media_type="application/json")
+
+
+def status_of(error: EdgeError) -> int:
+    """The HTTP status of an error."""
+    return next(status for kind, status in STATUS if isinstance(error, kind))

@@ -4,9 +4,11 @@ Each compares the devices on the new version with those still on the old one, in
 left nobody on the old version, the sentence says what was taken instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import log
+
+from msgspec.structs import replace
 
 from edge.statistics import LATENCY_EDGES_US, quantile
 from fleet.evidence import (
@@ -21,7 +23,7 @@ from fleet.evidence import (
 )
 from fleet.gates import Evidence, controls, decide, holds
 from fleet.rollout_state import Gate
-from fleet.views import Observation
+from fleet.views import Baseline, Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,48 +86,79 @@ def score_drift(seen: Evidence, groups: Groups) -> Answer:
     Each version is held against what its own bundle recorded on the bench, so a better model with another confidence
     profile does not drift; a change of light moves both alike and cancels.
     """
-    name, limit = "score_drift", seen.plan.max_score_drift
-    baseline = seen.view.baselines.get(seen.state.version, ())
-    if not any(baseline):
+    name, limit, need = "score_drift", seen.plan.max_score_drift, seen.plan.min_scores
+    baseline, old = _baseline(seen, seen.state.version), _baseline(seen, seen.state.control_version)
+    if baseline is None:
         return Answer(Gate(name=name, verdict="wait", limit=limit, text="the bundle's baseline is not at hand"))
-    if groups.lacking:
-        return Answer(Gate(name=name, verdict="wait", limit=limit, text=groups.lacking))
-    old = seen.view.baselines.get(seen.state.control_version, ())
-    wave = [drift(baseline, o.scores) for o in groups.wave.values()]
-    control = [drift(old, o.scores) for o in groups.control.values()] if any(old) else []
+    scores = _own_scores(groups.wave, baseline, need)
+    control = _drifts(groups.control, old, need)
+    lacking = groups.lacking or _silent(scores, groups.wave, "of the wave", need)
+    if old is not None:
+        lacking = lacking or _silent(control, groups.control, "on the old version", need)
+    if lacking:
+        return Answer(Gate(name=name, verdict="wait", limit=limit, text=lacking))
+    wave = [drift(baseline, counts) for counts in scores]
     reference, instead = _reference(seen, old, alone=not control)
-    frames = sum(sum(o.scores) for o in groups.wave.values()) / len(groups.wave)
-    found = excess(wave, control, reference=reference, noise=drift_noise(baseline, frames))
-    first = seen.state.control_version == 0
+    noise = drift_noise(baseline, sum(map(sum, scores)) / len(scores))
+    found = excess(wave, control, reference=reference, noise=noise)
+    against = instead if not control or found.control == reference > 0 else groups.against
+    return Answer(_judged(seen, found, len(wave), against), reference=found.control)
+
+
+def _judged(seen: Evidence, found: Excess, devices: int, against: str) -> Gate:
+    """The gate of so many devices of the wave; a first version is only spoken of."""
+    limit, first = seen.plan.max_score_drift, seen.state.control_version == 0
     verdict = decide(
         soaked=seen.soaked,
         above=not first and found.value > limit,
         sure=found.surely_above(limit),
         seeing=first or found.resolution <= limit,
     )
-    against = instead if not control or found.control == reference > 0 else groups.against
     text = (
-        f"scores left their baseline by PSI {found.wave:.2f} on {_devices(len(wave))} "
+        f"scores left their baseline by PSI {found.wave:.2f} on {_devices(devices)} "
         f"with version {seen.state.version}, by {found.control:.2f} on {against}: "
         f"{found.value:+.2f} ± {found.error:.2f}, limit {limit:g}"
     )
     if first:
-        on = _devices(len(wave))
+        on = _devices(devices)
         text = f"PSI {found.wave:.2f} to its baseline on {on}; a first version has nothing to be worse than"
-    gate = Gate(name=name, verdict=verdict, value=found.value, limit=limit, n=len(wave), soft=first, text=text)
-    return Answer(gate, reference=found.control)
+    return Gate(name="score_drift", verdict=verdict, value=found.value, limit=limit, n=devices, soft=first, text=text)
 
 
-def _reference(seen: Evidence, old: Sequence[int], *, alone: bool) -> tuple[float, str]:
+def _baseline(seen: Evidence, version: int) -> Baseline | None:
+    """None where it is not at hand, or was made of no sample."""
+    found = seen.view.baselines.get(version)
+    return found if found is not None and any(found.counts) else None
+
+
+def _own_scores(group: Mapping[str, Observation], baseline: Baseline, need: int) -> list[tuple[int, ...]]:
+    """Counts of each device that has sent enough scores of the model itself."""
+    counts = [baseline.scores_of(observation) for observation in group.values()]
+    return [each for each in counts if sum(each) >= max(1, need)]
+
+
+def _silent(known: Collection[object], group: Collection[object], who: str, need: int) -> str:
+    """Empty, or why devices that send scores of their deciders are no evidence all the same."""
+    if len(known) >= (len(group) + 1) // 2:
+        return ""
+    return (
+        f"{len(known)} of {_devices(len(group))} {who} have sent {need} scores of the model itself, by which this task "
+        "is judged; agents of an older release send none"
+    )
+
+
+def _drifts(group: Mapping[str, Observation], baseline: Baseline | None, need: int) -> list[float]:
+    """Of each device with enough scores, from what its version's bundle says."""
+    return [] if baseline is None else [drift(baseline, counts) for counts in _own_scores(group, baseline, need)]
+
+
+def _reference(seen: Evidence, old: Baseline | None, *, alone: bool) -> tuple[float, str]:
     """Drift of the old version on these same devices before: one that stood out already is not the new version's fault.
 
     When nobody runs the old version now, what it showed in earlier waves stands in for a control group.
     """
-    before = [
-        drift(old, o.scores)
-        for device, o in seen.view.past.items()
-        if any(old) and device in seen.wave.devices and holds(o, seen.plan.min_scores)
-    ]
+    past = {device: o for device, o in seen.view.past.items() if device in seen.wave.devices}
+    before = _drifts(past, old, seen.plan.min_scores)
     own = sum(before) / len(before) if before else 0.0
     earlier = seen.references.get("score_drift", 0.0) if alone else 0.0
     if own >= earlier and before:
@@ -147,6 +180,8 @@ def label_shift(seen: Evidence, groups: Groups) -> Answer:
     mine = [o for device, o in groups.wave.items() if device not in control]
     if not control or not mine:
         return Answer(_unasked(seen, name, limit))
+    if not any(o.labels for o in (*mine, *control.values())):
+        return Answer(replace(_unasked(seen, name, limit), text="neither version names a label"))
     shifts, among = label_shifts([o.labels for o in mine], [o.labels for o in control.values()])
     labels, frames = len({name for o in mine for name in o.labels}), sum(o.decisions for o in mine) / len(mine)
     found = excess(shifts, among, noise=psi_noise(labels, frames, FRAMES_PER_LABEL))

@@ -3,7 +3,7 @@
 import datetime
 import fcntl
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 
 from edge.errors import FileMissingError, FleetError, TrustError
 from fleet.config import delta_path, target_path, write_private
-from fleet.deltas import NewDelta, sources
+from fleet.deltas import NewDelta, sources, stale
 from fleet.keys import Signed, load_key
 from fleet.repository import (
     TARGETS_DAYS,
@@ -23,6 +23,7 @@ from fleet.repository import (
     floors,
     parse,
     signed_bundles,
+    signed_deltas,
     to_bytes,
     verify_targets,
 )
@@ -75,8 +76,17 @@ class Publisher:
             )
         return metadata
 
-    def add(self, current: bytes, bundle: NewBundle, now: datetime.datetime) -> bytes | None:
-        """New targets with `bundle` in them, signed; None when it is there already."""
+    def add(
+        self,
+        current: bytes,
+        bundle: NewBundle,
+        now: datetime.datetime,
+        pending: Collection[tuple[str, int]] = (),
+    ) -> bytes | None:
+        """New targets with `bundle` in them, signed; None when it is there already.
+
+        Differences that are for nobody any more are left out; `pending`: see `fleet.deltas.stale`.
+        """
         metadata = self.open(current)
         known, path = signed_bundles(metadata.signed), target_path(bundle.model, bundle.version)
         if path in known:
@@ -96,6 +106,7 @@ class Publisher:
         )
         for delta in bundle.deltas:
             _add_delta(metadata.signed, bundle, delta, custom)
+        _leave_out(metadata.signed, pending)
         return self._sign(metadata, now)
 
     def sources(self, current: bytes, bundle: NewBundle) -> tuple[SignedBundle, ...]:
@@ -103,7 +114,14 @@ class Publisher:
         known = signed_bundles(self.open(current).signed).values()
         return sources(known, bundle.model, bundle.version, bundle.target)
 
-    def revoke(self, current: bytes, model: str, below: int, now: datetime.datetime) -> bytes | None:
+    def revoke(
+        self,
+        current: bytes,
+        model: str,
+        below: int,
+        now: datetime.datetime,
+        pending: Collection[tuple[str, int]] = (),
+    ) -> bytes | None:
         """New targets in which no version of `model` under `below` may be installed; None when that holds already."""
         metadata = self.open(current)
         known = {path: item for path, item in signed_bundles(metadata.signed).items() if item.custom.model == model}
@@ -114,6 +132,7 @@ class Publisher:
         for path, item in known.items():
             custom = msgspec.structs.replace(item.custom, floor=below)
             metadata.signed.targets[path].unrecognized_fields["custom"] = msgspec.to_builtins(custom)
+        _leave_out(metadata.signed, pending)
         return self._sign(metadata, now)
 
     def remember(self, data: bytes) -> None:
@@ -137,6 +156,12 @@ class Publisher:
     def _last(self) -> Signed:
         path = self.keys / "signed.json"
         return msgspec.json.decode(path.read_bytes(), type=Signed) if path.exists() else Signed(version=0, sha256="")
+
+
+def _leave_out(targets: Targets, pending: Collection[tuple[str, int]]) -> None:
+    """Sign no more what no device has a use for."""
+    for path in stale(signed_bundles(targets), signed_deltas(targets), pending):
+        del targets.targets[path]
 
 
 def _add_delta(targets: Targets, bundle: NewBundle, delta: NewDelta, custom: Custom) -> None:

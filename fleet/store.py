@@ -18,6 +18,8 @@ from edge.errors import BadConfigError, FleetError
 from edge.messages import Ack, Batch, ModelReport, Presence, Reported, UpdateStatus
 from fleet import store_read as read
 from fleet import store_tables as t
+from fleet.store_columns import add_missing
+from fleet.store_machines import MachineStep, MinuteSpan, machine_steps
 from fleet.store_rows import Record, clean, sort_rows
 from fleet.views import DeviceView, Observation
 
@@ -147,6 +149,11 @@ class Store:
         with self._engine.connect() as link:
             return read.updates(link, limit, device)
 
+    def machine(self, device: str, span: MinuteSpan) -> list[MachineStep]:
+        """How a device's machine was, the oldest step first; a step in which it said nothing is absent."""
+        with self._engine.connect() as link:
+            return machine_steps(link, device, span)
+
     def quarantined(self, limit: int) -> list[read.StoredBad]:
         """The newest rows and messages that could not be read, newest first."""
         with self._engine.connect() as link:
@@ -175,7 +182,7 @@ class Store:
 
     def _insert_rows(self, link: Connection, items: Sequence[Telemetry]) -> None:
         parts = [sort_rows(item.device, item.batch, item.received_ns) for item in items]
-        for name in ("windows", "decisions", "events", "quarantine"):
+        for name in ("windows", "decisions", "events", "machines", "quarantine"):
             rows: list[Record] = [row for part in parts for row in getattr(part, name)]
             if rows:
                 # the same order in every worker: two that were sent the same batches wait, instead of dead-locking
@@ -216,7 +223,7 @@ class Store:
             return link.execute(query).scalar()
 
 
-_BY_NAME = {table.name: table for table in (t.windows, t.decisions, t.events, t.quarantine, t.poison, t.updates)}
+_BY_NAME = {table.name: table for table in t.AGING}
 
 
 def open_store(url: str) -> Store:
@@ -235,9 +242,10 @@ def open_store(url: str) -> Store:
     for attempt in range(10):
         try:
             t.metadata.create_all(engine)
+            add_missing(engine)
             return Store(engine)
         except sa.exc.DBAPIError as exc:
-            # two workers starting at once both make the tables; the slower one sees "already exists" and looks again
+            # two workers starting at once both make tables and columns; the slower one sees them exist, and looks again
             if attempt == 9 or not _worth_retrying(exc):
                 engine.dispose()
                 remedy = "check that the folder exists and has room, or that the server runs and lets this user in"
@@ -248,7 +256,7 @@ def open_store(url: str) -> Store:
 
 def _worth_retrying(exc: sa.exc.DBAPIError) -> bool:
     text = str(exc.orig)
-    return "already exists" in text or "duplicate key" in text or "locked" in text
+    return "already exists" in text or "duplicate column" in text or "duplicate key" in text or "locked" in text
 
 
 def _engine(url: str) -> Engine:

@@ -96,7 +96,7 @@ class Sums:
     def __init__(self) -> None:
         self._totals = {"windows": 0, "span_ms": 0.0, "decisions": 0, "unsure": 0, "dropped": 0, "max_gap_ms": 0.0}
         self._maps: dict[str, dict[str, int]] = {"labels": {}, "actions": {}}
-        self._bins: dict[str, list[int]] = {"scores": [], "latency_us": [], "age_ms": []}
+        self._bins: dict[str, list[int]] = {"scores": [], "model_scores": [], "latency_us": [], "age_ms": []}
 
     def add(self, other: Observation) -> None:
         """Add one window, or the sum of many."""
@@ -188,7 +188,8 @@ def _window(row: Any) -> Observation:  # noqa: ANN401  (a database row)
     return Observation(
         windows=1, span_ms=row.span_ms, decisions=row.decisions, unsure=row.unsure, dropped=row.dropped,
         max_gap_ms=row.max_gap_ms, labels=_MAP.decode(row.labels), actions=_MAP.decode(row.actions),
-        scores=_COUNTS.decode(row.scores), latency_us=_COUNTS.decode(row.latency_us), age_ms=_COUNTS.decode(row.age_ms),
+        scores=_COUNTS.decode(row.scores), model_scores=_COUNTS.decode(row.model_scores),
+        latency_us=_COUNTS.decode(row.latency_us), age_ms=_COUNTS.decode(row.age_ms),
     )  # fmt: skip
 
 

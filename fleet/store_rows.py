@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from edge.errors import BadMessageError
-from edge.messages import Batch, Body, DecisionRow, EventRow, Row, WindowRow, decode
+from edge.messages import Batch, Body, DecisionRow, EventRow, MachineMinute, Row, WindowRow, decode
 from edge.statistics import AGE_EDGES_MS, LATENCY_EDGES_US, SCORE_EDGES
 
 MAX_NAMES = 64
@@ -15,7 +15,16 @@ MAX_COUNT = 10**9
 """Of one bin of one window: sums of billions of windows stay below 2**63."""
 MAX_BODY_CHARS = 2000
 """Of a quarantined row that is kept for people."""
-BINS = {"scores": len(SCORE_EDGES) + 1, "latency_us": len(LATENCY_EDGES_US) + 1, "age_ms": len(AGE_EDGES_MS) + 1}
+MINUTE_NS = 60 * 10**9
+AHEAD_NS, OLDEST_NS = MINUTE_NS, 30 * 86400 * 10**9
+"""For us to believe a device's clock: how far it may be ahead of ours, and how long a row may have waited there."""
+IDENTITY = ("device", "outbox_id", "seq", "received_ns")
+BINS = {
+    "scores": len(SCORE_EDGES) + 1,
+    "model_scores": len(SCORE_EDGES) + 1,  # a bundle has as many edges, whatever they are
+    "latency_us": len(LATENCY_EDGES_US) + 1,
+    "age_ms": len(AGE_EDGES_MS) + 1,
+}
 
 Record = dict[str, Any]  # one row of a table, by column: the form SQLAlchemy takes
 
@@ -27,12 +36,13 @@ class Sorted:
     windows: list[Record]
     decisions: list[Record]
     events: list[Record]
+    machines: list[Record]
     quarantine: list[Record]
 
 
 def sort_rows(device: str, batch: Batch, received_ns: int) -> Sorted:
     """Decode every row of a batch; what cannot be read or makes no sense goes to quarantine with its reason."""
-    out = Sorted([], [], [], [])
+    out = Sorted([], [], [], [], [])
     for row in batch.rows:
         record: Record = {"device": device, "outbox_id": batch.outbox_id, "seq": row.seq, "received_ns": received_ns}
         try:
@@ -44,8 +54,7 @@ def sort_rows(device: str, batch: Batch, received_ns: int) -> Sorted:
         except BadMessageError as exc:
             text = bytes(row.body).decode("utf-8", "replace")[:MAX_BODY_CHARS]
             out.quarantine.append(
-                {key: record[key] for key in ("device", "outbox_id", "seq", "received_ns")}
-                | {"reason": clean(exc.problem), "body": clean(text)}
+                {key: record[key] for key in IDENTITY} | {"reason": clean(exc.problem), "body": clean(text)}
             )
     return out
 
@@ -54,7 +63,9 @@ def _put(out: Sorted, record: Record, body: WindowRow | DecisionRow | EventRow) 
     record["version"], record["model"] = body.version, clean(body.model)[:64]
     match body:
         case WindowRow():
-            out.windows.append(record | _window(body))
+            window = record | _window(body)
+            out.machines.extend([_machine(record, body.machine)] if body.machine else [])
+            out.windows.append(window)
         case DecisionRow():
             out.decisions.append(
                 record
@@ -80,9 +91,23 @@ def _window(body: WindowRow) -> Record:
         name: getattr(body, name) for name in ("span_ms", "decisions", "unsure", "dropped", "max_gap_ms")
     }
     return columns | {
-        name: clean(msgspec.json.encode(getattr(body, name)).decode())
-        for name in ("labels", "actions", "scores", "latency_us", "age_ms")
+        name: clean(msgspec.json.encode(getattr(body, name)).decode()) for name in ("labels", "actions", *BINS)
     }
+
+
+def _machine(record: Record, said: MachineMinute) -> Record:
+    """Columns of a minute, under the identity of the window that told it."""
+    if said.decisions > MAX_COUNT:
+        raise _bad(f"more than {MAX_COUNT} decisions since the minute before")
+    columns = msgspec.structs.asdict(said) | {"throttled": clean(", ".join(said.throttled))}
+    return {key: record[key] for key in IDENTITY} | columns | {"minute": _minute(record)}
+
+
+def _minute(record: Record) -> int:
+    """Minute of Unix time: the device's, if its clock can be right; else when the fleet received it."""
+    received_ns, wall_ns = int(record["received_ns"]), int(record["wall_ns"])
+    is_likely = record["clock_ok"] and received_ns - OLDEST_NS <= wall_ns <= received_ns + AHEAD_NS
+    return (wall_ns if is_likely else received_ns) // MINUTE_NS
 
 
 def _stamps(row: Row) -> Record:

@@ -4,7 +4,19 @@ All `*_ns` are Unix nanoseconds. `received_ns` is the clock of the fleet, the on
 of a device (`wall_ns`) may be wrong, and is kept for people. Histograms and maps are JSON text.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
 
@@ -42,6 +54,7 @@ windows = Table(
     Column("labels", Text, nullable=False),
     Column("actions", Text, nullable=False),
     Column("scores", Text, nullable=False),
+    Column("model_scores", Text, nullable=False, server_default="[]"),
     Column("latency_us", Text, nullable=False),
     Column("age_ms", Text, nullable=False),
     Index("windows_by_version", "model", "version", "received_ns"),
@@ -71,6 +84,27 @@ events = Table(
     Index("events_by_time", "received_ns"),
     sqlite_with_rowid=False,
 )  # fmt: skip
+
+machines = Table(
+    "machines", metadata, *_identity(),
+    Column("received_ns", BigInteger, nullable=False),
+    Column("minute", BigInteger, nullable=False),
+    Column("span_ms", Float, nullable=False),
+    Column("decisions", BigInteger, nullable=False),
+    Column("latency_p95_ms", Float),
+    Column("temperature_c", Float),
+    Column("throttled", Text, nullable=False),
+    Column("memory_mib", BigInteger),
+    Column("memory_free_mib", BigInteger),
+    Column("load", Float),
+    Column("disk_free_mib", BigInteger),
+    Column("heat", Integer, nullable=False),
+    UniqueConstraint("device", "minute"),
+    Index("machines_by_time", "received_ns"),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+"""How a device's machine was, as a window told; the identity is the window's. `minute`: of Unix time, by the device's
+clock where that can be, so that what waited on the device lies where it happened; one row each, whoever sends more."""
 
 quarantine = Table(
     "quarantine", metadata, *_identity(),
@@ -128,5 +162,5 @@ reports = Table(
 )  # fmt: skip
 """What each device last said of each model; `changed_ns` moves only when the content changes."""
 
-AGING = (windows, decisions, events, quarantine, poison, updates)
+AGING = (windows, decisions, events, machines, quarantine, poison, updates)
 """Tables that retention empties; all have `received_ns`."""

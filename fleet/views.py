@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from edge.messages import ModelReport
+from edge.messages import ModelReport, scores_to_compare
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,26 @@ class Observation:
     labels: Mapping[str, int] = field(default_factory=dict)
     actions: Mapping[str, int] = field(default_factory=dict)
     scores: tuple[int, ...] = ()
-    """Counts by `edge.statistics.SCORE_EDGES`; empty when there was no window."""
+    """The deciders', counted by `edge.statistics.SCORE_EDGES`; empty when there was no window."""
+    model_scores: tuple[int, ...] = ()
+    """The models' own, counted by the edges of the version's baseline; empty where they are `scores`, or unknown."""
     latency_us: tuple[int, ...] = ()
     """Counts by `edge.statistics.LATENCY_EDGES_US`."""
     age_ms: tuple[int, ...] = ()
     """Counts by `edge.statistics.AGE_EDGES_MS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """How a version's scores were distributed on the bench, as its bundle says."""
+
+    counts: tuple[int, ...]
+    edges: tuple[float, ...] = ()
+    """Empty for a classifier, whose edges are `edge.statistics.SCORE_EDGES`."""
+
+    def scores_of(self, observation: Observation) -> tuple[int, ...]:
+        """What a device counted that may be held against it; empty where its agent counts no such score."""
+        return scores_to_compare(observation.model_scores, observation.scores, edges=self.edges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +76,8 @@ class FleetView:
     wave: Mapping[str, Observation] = field(default_factory=dict)
     control: Mapping[str, Observation] = field(default_factory=dict)
     past: Mapping[str, Observation] = field(default_factory=dict)
-    baselines: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    """By version: the bundle's baseline counts by `edge.statistics.SCORE_EDGES`; a version without one is absent."""
+    baselines: Mapping[int, Baseline] = field(default_factory=dict)
+    """By version; one whose bundle is not at hand is absent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def _mount_dashboard(app: FastAPI, folder: FleetFolder, settings: ServiceSetting
 
     client = FleetClient.local(folder.root)
     reader = StoreReader(open_store(settings.store_url), lambda: tuple(reversed(client.rollouts())))
-    mount(app, reader=reader, control=client)
+    mount(app, reader=reader, control=client, pictures=client)
 
 
 def _unauthorised() -> Response:

@@ -7,14 +7,12 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.boxes import MOST_BOXES, Boxes, detect, parts_of
+from edge.boxes import LEAST_SCORE, MOST_BOXES, Boxes, detect, parts_of
 from edge.manifest import Head
 
 Real = NDArray[np.float32]
 FIELDS = 6
 """Of a found box: score, label, left, top, right, bottom. Of a true one: label, left, top, right, bottom, crowd."""
-LEAST_SCORE = 0.01
-"""Boxes below it are not kept: average precision wants nearly all of them, and few below it are right."""
 NOTHING = -1.0
 """Score of a row without a found box, label of one without a true box."""
 

@@ -68,6 +68,11 @@ class Decision(NamedTuple):
     """Of the label, 0..1."""
 
 
+TOP1, NOTHING = "top1", "nothing"
+"""What a decider may say of its scores by `score_of`: `edge.statistics.softmax_top1` of the first output; or that it
+never names a label, nor a score. Without it they are a quantity of its own."""
+
+
 class Decider(Protocol):
     """Pure but for its own memory. Made as `Class(options, labels, actions)`, `options` being `Class.Options`.
 
@@ -103,6 +108,7 @@ class OfOutput:
 
     def __init__(self, inner: OutputDecider) -> None:
         self.floor, self._step = inner.floor, inner.step
+        self.score_of = getattr(inner, "score_of", "")
 
     def decide(self, inputs: Inputs) -> Decision:
         """Hand on the output and the time."""

@@ -58,6 +58,9 @@ class Anomaly:
     def __init__(self, options: Options, labels: tuple[str, ...], actions: tuple[str, ...]) -> None:  # noqa: ARG002
         if options.warm_up > options.memory:
             raise BadConfigError("decider: warm_up is longer than memory", remedy="make memory larger")
+        from edge.score import mean_square_error  # numpy: the supervisor, too, reads options
+
+        self._compare = mean_square_error
         self._forecast = options.compare == "forecast"
         self._usual = action_index(options.usual or second_action(actions, "name one of them as `usual`"), actions)
         self._warming = SAFE if options.warm_up_action is None else action_index(options.warm_up_action, actions)
@@ -81,9 +84,7 @@ class Anomaly:
         return Decision(SAFE if alarm else self._usual, score=limit / (limit + error) if math.isfinite(error) else 0.0)
 
     def _error(self, inputs: Inputs) -> float | None:
-        """Mean square error; None when there is nothing to compare with yet."""
-        import numpy as np
-
+        """Mean square error, infinite for what is not finite; None when there is nothing to compare with yet."""
         if inputs.sample is None:
             raise ValueError("needs_sample was not heeded")
         seen, output = inputs.sample.ravel(), inputs.output.ravel()
@@ -98,7 +99,7 @@ class Anomaly:
                 f"decider: the model's output has {told.size} values, its input {seen.size}",
                 remedy="use a model that reconstructs its input, or `compare: forecast`",
             )
-        return float(np.mean(np.square(told - seen, dtype=np.float64)))
+        return self._compare(told, seen)
 
 
 @dataclass(slots=True)

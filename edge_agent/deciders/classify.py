@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from edge.errors import BadConfigError
-from edge_agent.deciders import SAFE, Decision, action_index, index_of, second_action
+from edge_agent.deciders import SAFE, TOP1, Decision, action_index, index_of, second_action
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,8 @@ class Classify:
         """How long a label must be seen without a break before its action is chosen."""
         max_gap_s: Annotated[float, msgspec.Meta(gt=0, lt=3600)] = 0.5
         """Frames further apart than this are a break."""
+
+    score_of = TOP1
 
     def __init__(self, options: Options, labels: tuple[str, ...], actions: tuple[str, ...]) -> None:
         wanted = options.go

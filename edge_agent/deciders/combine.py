@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from edge.errors import BadConfigError
-from edge_agent.deciders import SAFE, Decision, Inputs, action_index, make_decider
+from edge_agent.deciders import NOTHING, SAFE, Decision, Inputs, action_index, make_decider
 from edge_agent.plugins import Nested
 
 Parts = Annotated[tuple[Nested, ...], msgspec.Meta(min_length=2, max_length=16)]
@@ -30,6 +30,8 @@ class _Combined:
         self._parts = [make_decider(part.kind, part.options, part.folder, labels, actions) for part in options.of]
         self.needs_sample = any(part.needs_sample for part in self._parts)
         self.needs_head = any(getattr(part, "needs_head", False) for part in self._parts)
+        told = [getattr(part, "score_of", "") for part in self._parts]
+        self.score_of = next((kind for kind in told if kind != NOTHING), NOTHING)
 
     @property
     def floor(self) -> float:

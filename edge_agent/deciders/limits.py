@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from edge.errors import BadConfigError
-from edge_agent.deciders import SAFE, Decision, Inputs, action_index, second_action
+from edge_agent.deciders import NOTHING, SAFE, Decision, Inputs, action_index, second_action
 
 
 class Limits:
@@ -33,6 +33,7 @@ class Limits:
 
     needs_sample = False
     floor = 0.0
+    score_of = NOTHING
 
     def __init__(self, options: Options, labels: tuple[str, ...], actions: tuple[str, ...]) -> None:  # noqa: ARG002
         if not options.low <= options.high:

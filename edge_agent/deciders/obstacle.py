@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from edge.errors import BadConfigError
-from edge_agent.deciders import SAFE, Decision, Inputs, action_index, second_action
+from edge_agent.deciders import NOTHING, SAFE, Decision, Inputs, action_index, second_action
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +59,7 @@ class Obstacle:
 
     needs_sample = False
     floor = 0.0
+    score_of = NOTHING
 
     def __init__(self, options: Options, labels: tuple[str, ...], actions: tuple[str, ...]) -> None:  # noqa: ARG002
         self._options = options

@@ -24,7 +24,9 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     target: str = ""
     labels: tuple[str, ...] = ()
     scores: tuple[int, ...] = ()
-    """The baseline: counts of the top-1 score by `edge.statistics.SCORE_EDGES`; empty for other tasks."""
+    """The baseline: counts by `score_edges`."""
+    score_edges: tuple[float, ...] = ()
+    """Empty for a classifier, whose edges are `edge.statistics.SCORE_EDGES`."""
 
 
 def inspect(path: Path) -> Inspection:
@@ -55,8 +57,8 @@ def _look(path: Path) -> Inspection:
         version=manifest.version,
         target=manifest.target,
         labels=manifest.labels,
-        # devices count a classifier's scores: another task's baseline has edges of its own, and no drift is told
-        scores=tuple(int(n) for n in bundle.baseline.scores) if bundle.manifest.task == "classify" else (),
+        scores=tuple(int(n) for n in bundle.baseline.scores),
+        score_edges=manifest.score_edges,
     )
 
 

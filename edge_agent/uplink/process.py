@@ -21,13 +21,24 @@ import numpy as np
 import edge
 from edge.enrolment import Enrolment, read_enrolment
 from edge.errors import AgentError, EdgeError
-from edge.messages import Ack, Body, Desired, EventRow, ModelReport, Reported, UpdateStatus
+from edge.messages import (
+    Ack,
+    Body,
+    Desired,
+    EventRow,
+    ModelReport,
+    Reported,
+    UpdateStatus,
+    WindowRow,
+    scores_to_compare,
+)
 from edge_agent.control import Fault, Health
 from edge_agent.records import RECORD_BYTES, Decided, unpack
 from edge_agent.status import kept_folder
 from edge_agent.update.inspect_child import Inspection
 from edge_agent.update.journal import Entry
 from edge_agent.uplink.line import Connected, Disconnected, FleetLine, Heard, Unreadable
+from edge_agent.uplink.minutes import Minutes
 from edge_agent.uplink.outbox import Stamp
 from edge_agent.uplink.outboxes import Outboxes
 from edge_agent.uplink.pictures import Pictures
@@ -55,6 +66,7 @@ class Uplink:
         self._windows = Windows(spec.model, spec.actions)
         self._windows.know_epoch(spec.epoch, spec.version)
         self._windows.know_labels(spec.version, spec.labels)
+        self._minutes = Minutes(spec.model)
         self._seat = SupervisorSeat(
             self._control,
             version=spec.version,
@@ -143,6 +155,8 @@ class Uplink:
 
     def _on_health(self, health: Health) -> None:
         self._windows.know_epoch(health.epoch, health.version)
+        if health.machine is not None:
+            self._minutes.look(health.machine, heat=health.heat)
 
     def _on_fault(self, fault: Fault) -> None:
         text = f"{fault.process} was started again ({fault.restarts}): {fault.reason}"
@@ -183,6 +197,7 @@ class Uplink:
             if isinstance(told, Inspection):
                 self._known[told.version] = told
                 self._windows.know_labels(told.version, told.labels)
+                self._windows.know_edges(told.version, told.score_edges)
             elif isinstance(told, str):
                 self._event("pictures", told, self._seat.version())
             else:
@@ -205,7 +220,8 @@ class Uplink:
         if not self._updates.alive:
             raise AgentError("the update's thread has ended", remedy="see the error above; the agent starts it again")
         windows, decisions = self._windows.close(span_s)
-        self._watch_drift([(row.version, row.scores) for row in windows if row.decisions])
+        self._watch_drift([row for row in windows if row.decisions])
+        windows = self._minutes.close(windows, version=self._seat.version(), span_s=span_s, wall_s=time.time())
         rows, self._rows = [*windows, *decisions, *self._rows], []
         if self._outbox is not None:
             self._outbox.put(rows, self._stamp())
@@ -213,15 +229,18 @@ class Uplink:
         self._report()
         self._write_status()
 
-    def _watch_drift(self, scores: list[tuple[int, tuple[int, ...]]]) -> None:
+    def _watch_drift(self, windows: list[WindowRow]) -> None:
         deciding = self._seat.version()
         if deciding != self._drift_version and deciding in self._known:
             self._drift = DriftWatch(self._known[deciding].scores, limit=self._spec.drift_limit)
             self._drift_version = deciding
-        for version, counts in scores:
-            if version == self._drift_version and self._drift.add(np.asarray(counts)):
+        for row in windows:
+            if row.version != self._drift_version:
+                continue
+            counts = scores_to_compare(row.model_scores, row.scores, edges=self._known[row.version].score_edges)
+            if self._drift.add(np.asarray(counts)):
                 text = f"the scores have shifted: PSI {self._drift.value:.2f}, limit {self._spec.drift_limit:g}"
-                self._event("drift", text, version)
+                self._event("drift", text, row.version)
 
     def _send(self) -> None:
         if self._line is not None and self._outbox is not None and self._line.connected:

@@ -32,6 +32,7 @@ class Windows:
     def __init__(self, model: str, actions: tuple[str, ...]) -> None:
         self._model, self._actions = model, actions
         self._labels: dict[int, tuple[str, ...]] = {}
+        self._edges: dict[int, tuple[float, ...]] = {}
         self._versions: dict[int, int] = {}
         self._sums: dict[int, _Sum] = {}
         self._last_ns = 0
@@ -45,6 +46,10 @@ class Windows:
     def know_labels(self, version: int, labels: tuple[str, ...]) -> None:
         """What a version's label numbers mean."""
         self._labels[version] = labels
+
+    def know_edges(self, version: int, edges: tuple[float, ...]) -> None:
+        """By what a version's bundle counts the model's own score; empty for a classifier's."""
+        self._edges[version] = edges or SCORE_EDGES
 
     def version_of(self, epoch: int) -> int:
         """Version of an epoch; 0 while it is not known."""
@@ -88,12 +93,19 @@ class Windows:
             unsure=sum(not record.score >= record.floor for record in decided),
             labels=dict(Counter(self._label(version, record.label) for record in decided if record.label >= 0)),
             scores=tuple(count([record.score for record in decided], SCORE_EDGES).tolist()),
+            model_scores=self._model_scores(version, decided),
             latency_us=tuple(count(latencies_us, LATENCY_EDGES_US).tolist()),
             age_ms=tuple(count(total.ages_ms, AGE_EDGES_MS).tolist()),
             actions=self._action_counts(total.actions),
             dropped=sum(record.dropped for record in decided),
             max_gap_ms=total.max_gap_ms,
         )
+
+    def _model_scores(self, version: int, decided: list[Decided]) -> tuple[int, ...]:
+        """Empty where they are the decider's, and until the bundle has been read."""
+        edges = self._edges.get(version)
+        scores = [record.model_score for record in decided if not math.isnan(record.model_score)]
+        return tuple(count(scores, edges).tolist()) if scores and edges else ()
 
     def _changes(self, version: int, decided: list[Decided]) -> list[DecisionRow]:
         """Decisions that differ from the one before."""

@@ -18,21 +18,51 @@ class Line:
     colour: str = "--info"
 
 
-def line_chart(lines: Sequence[Line], *, unit: str, width: int = 560, height: int = 150) -> str:
-    """Lines with one scale from zero, the top value named; `unit` is of all lines."""
-    top = max((value for line in lines for value in line.values if value is not None), default=0.0) * 1.15 or 1.0
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A named moment of the time axis; `share`: 0 where it begins, 1 where it ends."""
+
+    share: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Steps of time in which something was so, shaded behind the lines."""
+
+    name: str
+    why: Sequence[str]
+    """By step, shown at the pointer; empty: it was not so."""
+    colour: str
+
+
+LAST_MINUTE = (Tick(0.0, "a minute ago"), Tick(1.0, "now"))
+
+
+def line_chart(
+    lines: Sequence[Line],
+    *,
+    unit: str,
+    ticks: Sequence[Tick] = LAST_MINUTE,
+    bands: Sequence[Band] = (),
+    width: int = 560,
+    height: int = 150,
+) -> str:
+    """Lines with one scale from zero, or from below it in the frost, the top value named; `unit` is of all lines."""
+    low, top = _scale([value for line in lines for value in line.values if value is not None])
     left, bottom, right = 6, height - 20, width - 54
-    parts = [
+    parts = [_band(band, left=left, right=right, bottom=bottom) for band in bands]
+    parts += [
         f'<line x1="{left}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--line)"/>'
-        f'<text x="{right + 6}" y="{y + 4:.1f}">{figure(top * share)} {esc(unit)}</text>'
+        f'<text x="{right + 6}" y="{y + 4:.1f}">{figure(low + (top - low) * share)} {esc(unit)}</text>'
         for share in (0.0, 0.5, 1.0)
         for y in (bottom - share * (bottom - 10),)
     ]
-    parts += [_path(line, left=left, right=right, bottom=bottom, top=top) for line in lines]
-    parts.append(f'<text x="{left}" y="{height - 4}">a minute ago</text>')
-    parts.append(f'<text x="{right}" y="{height - 4}" text-anchor="end">now</text>')
+    parts += [_tick(tick, left=left, right=right, height=height) for tick in ticks]
+    parts += [_path(line, left=left, right=right, bottom=bottom, top=top, low=low) for line in lines]
+    named = [(line.name, line.colour) for line in lines] + [(band.name, band.colour) for band in bands]
     names = "".join(
-        f'<span><i class="ew-dot" style="background:var({x.colour})"></i>{esc(x.name)}</span>' for x in lines
+        f'<span><i class="ew-dot" style="background:var({colour})"></i>{esc(name)}</span>' for name, colour in named
     )
     svg = f'<svg viewBox="0 0 {width} {height}" width="100%" role="img">{"".join(parts)}</svg>'
     return f'{svg}<div class="ew-legend">{names}</div>'
@@ -84,7 +114,36 @@ def label_colour(name: str, place: int) -> str:
     return NAMED_COLOURS.get(name.lower(), LABEL_COLOURS[place % len(LABEL_COLOURS)])
 
 
-def _path(line: Line, *, left: float, right: float, bottom: float, top: float, head: float = 10) -> str:
+def _scale(values: Sequence[float]) -> tuple[float, float]:
+    """Value at the bottom and at the top of a picture; zero is always in it."""
+    low, high = min((0.0, *values)) * 1.15, max((0.0, *values)) * 1.15
+    return (low, high) if high > low else (0.0, 1.0)
+
+
+def _tick(tick: Tick, *, left: float, right: float, height: float) -> str:
+    """A name below the axis, and a line above it for a moment between its ends."""
+    x = left + (right - left) * tick.share
+    anchor = {0.0: "start", 1.0: "end"}.get(tick.share, "middle")
+    name = f'<text x="{x:.1f}" y="{height - 4}" text-anchor="{anchor}">{esc(tick.text)}</text>'
+    if anchor != "middle":
+        return name
+    return f'<line x1="{x:.1f}" x2="{x:.1f}" y1="10" y2="{height - 20}" stroke="var(--line)"/>{name}'
+
+
+def _band(band: Band, *, left: float, right: float, bottom: float) -> str:
+    """A shade behind every step in which it was so."""
+    step = (right - left) / max(1, len(band.why) - 1)
+    return "".join(
+        f'<rect x="{max(left, left + (place - 0.5) * step):.1f}" y="10" width="{step:.1f}" height="{bottom - 10:.1f}"'
+        f' fill="var({band.colour})" fill-opacity=".22"><title>{esc(why)}</title></rect>'
+        for place, why in enumerate(band.why)
+        if why
+    )
+
+
+def _path(
+    line: Line, *, left: float, right: float, bottom: float, top: float, low: float = 0.0, head: float = 10
+) -> str:
     """The polyline of one series, broken where a value is missing."""
     count = max(1, len(line.values) - 1)
     points, pen = [], "M"
@@ -92,10 +151,10 @@ def _path(line: Line, *, left: float, right: float, bottom: float, top: float, h
         if value is None:
             pen = "M"
             continue
-        x, y = left + (right - left) * place / count, bottom - value / top * (bottom - head)
-        points.append(f"{pen}{x:.1f} {y:.1f}")
+        x, y = left + (right - left) * place / count, bottom - (value - low) / (top - low) * (bottom - head)
+        points.append(f"{pen}{x:.1f} {y:.1f}{'h0' if pen == 'M' else ''}")  # a dot, for a value between two gaps
         pen = "L"
     return (
         f'<path d="{" ".join(points)}" fill="none" stroke="var({line.colour})" stroke-width="1.8"'
-        ' stroke-linejoin="round" vector-effect="non-scaling-stroke"/>'
+        ' stroke-linejoin="round" stroke-linecap="round" vector-effect="non-scaling-stroke"/>'
     )

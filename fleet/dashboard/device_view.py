@@ -10,19 +10,20 @@ from fleet.dashboard.html import ago, card, clock, esc, fact, figure, state_chip
 from fleet.dashboard.model import DevicePage, every_second
 
 
-def device_view(page: DevicePage, now_s: float) -> str:
-    """Everything below the navigation of a device's page."""
+def device_view(page: DevicePage, now_s: float, *, with_pictures: bool = False) -> str:
+    """Everything below the navigation of a device's page, with a link to its pictures if there is such a page."""
     view = page.view
     dot = f'<span class="ew-dot {"ew-go" if view.online else "ew-stop"}"></span>'
     seen = ago(view.seen_ns / 1e9, now_s) if view.seen_ns else "never seen"
+    pictures = f'<a class="ew-link" href="/pictures/{esc(view.id)}">kept pictures</a>' if with_pictures else ""
     about = ", ".join(x for x in (view.target, f"agent {view.agent}" if view.agent else "", seen) if x)
     return (
         f'<div class="ew-head"><h1>{dot} {esc(view.id)}</h1>'
-        f'<span class="ew-sub">{esc(about)}</span>{versions(page)}</div>'
+        f'<span class="ew-sub">{esc(about)}</span>{versions(page)}{pictures}</div>'
         f"{_figures(page)}"
         f'<div class="ew-two"><div class="ew-stack">{_charts(page, now_s)}</div>'
         f'<div class="ew-stack">{card("Decisions", _decisions(page))}'
-        f"{card('Updates and events', _updates(page))}</div></div>"
+        f"{card('Updates and events', _updates(page, now_s))}</div></div>"
     )
 
 
@@ -79,11 +80,11 @@ def _decisions(page: DevicePage) -> str:
     return table(heads, rows) if rows else '<div class="ew-empty">no decision yet</div>'
 
 
-def _updates(page: DevicePage) -> str:
+def _updates(page: DevicePage, now_s: float) -> str:
     """How each model's last update ended, then the events."""
     reports = "".join(
         f'<div class="ew-row" style="margin-bottom:9px"><b>{esc(model)}</b>{state_chip(report.state)}'
         f'<span class="dim">v{report.attempted or report.version} {esc(report.reason)}</span></div>'
         for model, report in page.view.models.items()
     )
-    return reports + event_rows(page.events[:10], with_device=False)
+    return reports + event_rows(page.events[:10], now_s, with_device=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fleet.dashboard.html import chip, clock, esc, table
+from fleet.dashboard.html import chip, esc, moment, table
 from fleet.dashboard.model import Event, FleetPage
 
 TONES = {"fault": "stop", "anomaly": "warn", "drift": "warn", "update": "info", "outbox": "warn"}
@@ -13,23 +13,23 @@ def events_view(page: FleetPage) -> str:
     head = (
         f'<div class="ew-head"><h1>Anomalies and events</h1><span class="ew-sub">newest {len(page.events)}</span></div>'
     )
-    return f'{head}<section class="ew-card">{event_rows(page.events, with_device=True)}</section>'
+    return f'{head}<section class="ew-card">{event_rows(page.events, page.now_s, with_device=True)}</section>'
 
 
-def event_rows(events: Sequence[Event], *, with_device: bool) -> str:
+def event_rows(events: Sequence[Event], now_s: float, *, with_device: bool) -> str:
     """A table of events."""
     if not events:
         return '<div class="ew-empty">Nothing has happened. That is good news.</div>'
     heads = [("", "time"), ("", "kind"), ("", "what")]
     if with_device:
         heads.insert(1, ("", "device"))
-    return table(heads, [_row(event, with_device=with_device) for event in events])
+    return table(heads, [_row(event, now_s, with_device=with_device) for event in events])
 
 
-def _row(event: Event, *, with_device: bool) -> list[tuple[str, str]]:
+def _row(event: Event, now_s: float, *, with_device: bool) -> list[tuple[str, str]]:
     """One event."""
     cells = [
-        ("mono dim", clock(event.at_s)),
+        ("mono dim", moment(event.at_s, now_s)),
         ("", chip(event.kind, TONES.get(event.kind, ""))),
         ("", esc(event.text) + (f' <span class="dim">v{event.version}</span>' if event.version else "")),
     ]

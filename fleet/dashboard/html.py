@@ -67,8 +67,14 @@ def clock(at_s: float) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at_s))
 
 
+def moment(at_s: float, now_s: float) -> str:
+    """Local time of day, with the day unless it is today."""
+    at, now = time.localtime(at_s), time.localtime(now_s)
+    return clock(at_s) if at[:3] == now[:3] else time.strftime("%a %d %b %H:%M", at)
+
+
 def figure(value: float) -> str:
     """Three significant digits, never in scientific notation."""
-    if value >= 100:
+    if abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

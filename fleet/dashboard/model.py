@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from edge.statistics import AGE_EDGES_MS, LATENCY_EDGES_US, quantile
 from fleet.rollout_state import RolloutState
+from fleet.store_machines import MachineStep, MinuteSpan
 from fleet.views import DeviceView
 
 
@@ -78,6 +79,25 @@ class DevicePage:
         """Decisions a second over the windows shown."""
         span_s = sum(point.span_ms for point in self.points) / 1000
         return sum(point.decisions for point in self.points) / span_s if span_s else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How one device's machine was, and what it did, over a longer time."""
+
+    device: str
+    span: MinuteSpan
+    steps: Sequence[MachineStep]
+    """The oldest first; those in which it said nothing are absent."""
+    switches: Sequence[tuple[int, str]] = ()
+    """In which step another version took over, and which."""
+
+    def every_step(self, pick: Callable[[MachineStep], float | None]) -> list[float | None]:
+        """One value a step, None where nothing came, or nothing that is known."""
+        values: list[float | None] = [None] * self.span.steps
+        for step in self.steps:
+            values[step.step] = pick(step)
+        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Protocol
 
 from nicegui import run, ui
@@ -11,18 +10,14 @@ from edge.errors import EdgeError
 from fleet.dashboard.device_view import device_view
 from fleet.dashboard.events_view import events_view
 from fleet.dashboard.fleet_view import fleet_view
+from fleet.dashboard.header import STYLE, header
+from fleet.dashboard.history_view import DEFAULT, REACHES, history_view
 from fleet.dashboard.html import clock, esc
-from fleet.dashboard.model import DevicePage, FleetPage
+from fleet.dashboard.model import DevicePage, FleetPage, History
 from fleet.dashboard.rollout_view import rollout_panel
 from fleet.rollout_state import FINAL, RolloutState
 
 REFRESH_S = 1.0
-STYLE = Path(__file__).with_name("style.css")
-MARK = (
-    '<svg width="20" height="20" viewBox="0 0 20 20"><path d="M3 4h9M3 10h14M3 16h6" stroke="currentColor"'
-    ' stroke-width="2.6" stroke-linecap="round"/><circle cx="16" cy="4" r="2" fill="var(--go)"/></svg>'
-)
-TABS = (("fleet", "/", "Fleet"), ("rollouts", "/rollouts", "Rollouts"), ("events", "/events", "Events"))
 
 
 class Reader(Protocol):
@@ -33,6 +28,9 @@ class Reader(Protocol):
 
     def device(self, name: str) -> DevicePage | None:
         """One device in full; None when nobody knows it."""
+
+    def history(self, name: str, reach: str) -> History | None:
+        """One device over one of `REACHES`; None when nobody knows it."""
 
 
 class Control(Protocol):
@@ -48,8 +46,8 @@ class Control(Protocol):
         """End it, and bring its devices back."""
 
 
-def add_pages(reader: Reader, control: Control) -> None:
-    """Register every page with NiceGUI."""
+def add_pages(reader: Reader, control: Control, *, with_pictures: bool) -> None:
+    """Register every page with NiceGUI; `with_pictures`: there is a page of a device's pictures to lead to."""
 
     @ui.page("/", title="Fleet · edgewright")
     async def fleet_page() -> None:
@@ -59,13 +57,21 @@ def add_pages(reader: Reader, control: Control) -> None:
         await _live("fleet", draw)
 
     @ui.page("/device/{name}", title="Device · edgewright")
-    async def device_page(name: str) -> None:
+    async def device_page(name: str, span: str = DEFAULT) -> None:
+        reach, shown = span if span in REACHES else DEFAULT, list[History]()
+
         async def draw(body: ui.html) -> None:
             page = await run.io_bound(reader.device, name)
             fleet = await run.io_bound(reader.fleet)
-            body.set_content(device_view(page, fleet.now_s) if page else _unknown(name))
+            body.set_content(device_view(page, fleet.now_s, with_pictures=with_pictures) if page else _unknown(name))
 
-        await _live("fleet", draw)
+        async def draw_history(body: ui.html) -> None:
+            history = await run.io_bound(reader.history, name, reach)
+            if history is not None and shown != [history]:
+                shown[:] = [history]
+                body.set_content(history_view(history, reach))
+
+        await _live("fleet", draw, draw_history)
 
     @ui.page("/events", title="Events · edgewright")
     async def events_page() -> None:
@@ -79,12 +85,17 @@ def add_pages(reader: Reader, control: Control) -> None:
         await _rollouts(reader, control)
 
 
-async def _live(tab: str, draw: Callable[[ui.html], Awaitable[None]]) -> None:
-    """A page whose body is one drawing."""
+async def _live(tab: str, *draws: Callable[[ui.html], Awaitable[None]]) -> None:
+    """A page of drawings, one below the other; what did not change is not sent again."""
     with _shell(tab):
-        body = ui.html("", sanitize=False)
-    await draw(body)
-    ui.timer(REFRESH_S, lambda: draw(body))
+        bodies = [(draw, ui.html("", sanitize=False)) for draw in draws]
+
+    async def draw_all() -> None:
+        for draw, body in bodies:
+            await draw(body)
+
+    await draw_all()
+    ui.timer(REFRESH_S, draw_all)
 
 
 async def _rollouts(reader: Reader, control: Control) -> None:
@@ -143,15 +154,11 @@ def _shell(tab: str) -> ui.element:
     """Style, brand, navigation and clock; use as a context manager for the body."""
     ui.add_css(STYLE)
     ui.colors(primary="#2563a8")
-    links = "".join(f'<a href="{url}" class="{"on" if tab == name else ""}">{text}</a>' for name, url, text in TABS)
     with ui.element("div").classes("ew") as shell:
         top = ui.html("", sanitize=False)
 
         def tick() -> None:
-            top.set_content(
-                f'<header class="ew-top"><a class="ew-brand" href="/">{MARK}edgewright</a>'
-                f'<nav class="ew-nav">{links}</nav><span class="ew-clock">{clock(time.time())}</span></header>'
-            )
+            top.set_content(header(tab, clock(time.time())))
 
         tick()
         ui.timer(REFRESH_S, tick)

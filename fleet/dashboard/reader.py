@@ -5,15 +5,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fleet.dashboard.model import Decision, DevicePage, Event, FleetPage, Point
+from fleet.dashboard.history_view import span_of
+from fleet.dashboard.model import Decision, DevicePage, Event, FleetPage, History, Point
 from fleet.rollout_state import RolloutState
 from fleet.store import Store
-from fleet.store_read import StoredDecision, StoredEvent, StoredWindow
+from fleet.store_machines import MinuteSpan
+from fleet.store_read import StoredDecision, StoredEvent, StoredUpdate, StoredWindow
 from fleet.views import DeviceView
 
 MINUTE_NS = 60 * 10**9
 SHOWN = 60
 """Cards on the first page: more is a list, not a picture."""
+HISTORY_S = 10.0
+"""A minute is told once a minute."""
+UPDATES = 1000
+"""Newest steps of updates that a history looks at: about a hundred updates."""
+SWITCHES = {"SWITCHED": "took over", "ROLLED_BACK": "rolled back"}
+HISTORIES = 64
+"""Kept for the next who looks."""
 
 
 class StoreReader:
@@ -23,6 +32,7 @@ class StoreReader:
         self._store, self._rollouts, self._max_age_s = store, rollouts, max_age_s
         self._lock = threading.Lock()
         self._page: FleetPage | None = None
+        self._histories: dict[tuple[str, str], tuple[float, History]] = {}
 
     def fleet(self) -> FleetPage:
         """Everything, at most `max_age_s` old."""
@@ -38,6 +48,25 @@ class StoreReader:
             return None
         decisions = tuple(_decision(row) for row in self._store.decisions(name, 30))
         return replace(self._card(view, time.time_ns()), decisions=decisions, events=self._events(name))
+
+    def history(self, name: str, reach: str) -> History | None:
+        """How a device was over one of `history_view.REACHES`, at most `HISTORY_S` old; None when nobody knows it."""
+        key, now_s = (name, reach), time.time()
+        with self._lock:
+            at_s, kept = self._histories.get(key, (0.0, None))
+            if kept is not None and 0 <= now_s - at_s < HISTORY_S:
+                return kept
+        if all(view.id != name for view in self._store.devices()):
+            return None
+        span = span_of(reach, now_s)
+        switches = _switches(self._store.updates(UPDATES, name), span)
+        read = History(name, span, self._store.machine(name, span), switches)
+        with self._lock:
+            self._histories.pop(key, None)
+            while len(self._histories) >= HISTORIES:
+                del self._histories[next(iter(self._histories))]
+            self._histories[key] = now_s, read
+        return read
 
     def _read(self) -> FleetPage:
         now_ns = time.time_ns()
@@ -77,6 +106,16 @@ class StoreReader:
             if (row.device, row.version, row.state) not in twice
         ]
         return tuple(sorted((*told, *steps), key=lambda event: -event.at_s)[:60])
+
+
+def _switches(updates: Sequence[StoredUpdate], span: MinuteSpan) -> tuple[tuple[int, str], ...]:
+    """When another version took over, by step."""
+    at = [((row.received_ns // MINUTE_NS - span.since) // span.minutes_each, row) for row in updates]
+    return tuple(
+        (step, f"v{row.version} {SWITCHES[row.state]}")
+        for step, row in reversed(at)
+        if row.state in SWITCHES and 0 <= step < span.steps
+    )
 
 
 def _words(state: str, reason: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from edge.errors import BadConfigError
 from edge.manifest import Head
-from edge_agent.deciders import Decider, Inputs, Reading, make_decider
+from edge_agent.deciders import NOTHING, TOP1, Decider, Inputs, Reading, make_decider
 
 LABELS = ("red", "green", "off")
 GREEN = np.array([0.05, 0.9, 0.05], np.float32)
@@ -15,6 +15,8 @@ RED = np.array([0.9, 0.05, 0.05], np.float32)
 STOP, GO = 0, 1
 CLASSIFY = {"kind": "classify", "go": ["green"], "hold_s": 0.0}
 LIDAR = {"kind": "obstacle", "sensor": "lidar", "hold_s": 0.0}
+DOOR = {"kind": "limits", "sensor": "door", "low": 0.5}
+ZONES = {"kind": "zones", "zones": [{"corners": [[0, 0], [1, 0], [1, 1]], "labels": ["red"]}]}
 
 
 def combined(
@@ -65,6 +67,23 @@ def test_the_label_that_is_told_is_the_models_whoever_decided() -> None:
     assert combined("priority", LIDAR, CLASSIFY).floor == 0.8
 
 
+@pytest.mark.parametrize(
+    ("parts", "score_of"),
+    [
+        ((LIDAR, CLASSIFY), TOP1),
+        ((CLASSIFY, LIDAR), TOP1),
+        ((LIDAR, DOOR), NOTHING),
+        ((ZONES, CLASSIFY), ""),
+        ((CLASSIFY, ZONES), TOP1),
+        ((LIDAR, {"kind": "any", "of": [DOOR, CLASSIFY]}), TOP1),
+    ],
+)
+def test_a_score_is_known_as_the_models_own_where_no_part_before_it_may_tell_another(
+    parts: tuple[dict[str, object], ...], score_of: str
+) -> None:
+    assert getattr(combined("priority", *parts), "score_of", "") == score_of
+
+
 def test_every_part_sees_every_frame_so_that_holds_have_no_gaps() -> None:
     decider = combined("priority", LIDAR, CLASSIFY | {"hold_s": 0.3, "max_gap_s": 0.2})
     seen = [(0.2, 0.1), (0.2, 0.25), (3.0, 0.41)]  # green all the while, at first behind an obstacle
@@ -78,8 +97,7 @@ def test_combinations_may_be_nested() -> None:
 
 
 def test_a_detectors_floor_is_the_bundles_also_within_a_combination() -> None:
-    zones = {"kind": "zones", "zones": [{"corners": [[0, 0], [1, 0], [1, 1]], "labels": ["red"]}]}
-    decider = combined("all", zones, LIDAR)
+    decider = combined("all", ZONES, LIDAR)
     boxes = np.zeros((1, 4 + len(LABELS), 2), np.float32)
     decider.decide(Inputs(boxes, {}, 1.0, head=Head(format="yolo", floor=0.7)))
     assert decider.floor == 0.7

@@ -176,6 +176,8 @@ def test_a_bundle_that_fails_its_self_test_never_decides(
     decides(agent, 1)
     agent.until(lambda: agent.listen() or agent.health, "health")
     assert (agent.health.version, agent.health.epoch) == (1, 1)
+    agent.until(lambda: agent.listen() or agent.health.machine, "a look at the machine")
+    assert agent.health.machine.memory_free_mib > 0
     assert agent.faults == []
 
 

@@ -28,7 +28,10 @@ from edge import console
 from edge.bundle import open_bundle
 from edge.errors import BadDataError, BadInputContractError
 from edge.manifest import Head
-from edge.runtimes import check_golden, open_model, open_session, run_float
+from edge.preprocess import Preprocessor
+from edge.runtimes import check_golden, open_model, open_session, outputs_of, run_float
+from edge.score import make_scorer
+from edge.statistics import count
 
 CELL, CELLS = 8, 4
 SIDE = CELL * CELLS
@@ -130,6 +133,21 @@ def test_the_bundle_says_how_boxes_are_read_and_how_good_they_are(compiled: Comp
     assert manifest.quality.reference > 0.3
     assert manifest.quality.samples == 60
     assert manifest.quality.ci95[0] <= manifest.quality.drop <= manifest.quality.ci95[1]
+
+
+def test_its_baseline_counts_the_surest_box_of_each_picture_as_a_device_does(compiled: Compiled) -> None:
+    bundle = open_bundle(compiled.bundle)
+    session = open_session(bundle)
+    preprocessor = Preprocessor(bundle.manifest.input, session.variant.input)
+    score = make_scorer(bundle.manifest, session.variant)
+    assert score is not None
+    scores = []
+    for index in range(len(compiled.report_part)):
+        preprocessor.into(compiled.report_part.raw(index), session.input_buffer())
+        session.invoke()
+        scores.append(np.float32(score(outputs_of(session), None)))
+    session.close()
+    assert count(scores, bundle.manifest.score_edges).tolist() == bundle.baseline.scores.tolist()
 
 
 def test_golden_samples_hold_on_the_devices_runtime(compiled: Compiled) -> None:

@@ -16,7 +16,11 @@ from compiler.result import Compiled
 from edge import console
 from edge.bundle import open_bundle
 from edge.errors import BadDataError, BadInputContractError, BadModelError
-from edge.runtimes import check_golden, open_session
+from edge.preprocess import Preprocessor
+from edge.quantization import dequantize
+from edge.runtimes import check_golden, open_session, outputs_of
+from edge.score import make_scorer
+from edge.statistics import count
 
 RNG = np.random.default_rng(8)
 SENSORS, HIDDEN = 8, 2
@@ -93,9 +97,32 @@ def test_it_is_calibrated_with_normal_samples_only(anomalies: Compiled) -> None:
 def test_its_baseline_counts_the_score_by_edges_of_its_own(anomalies: Compiled) -> None:
     bundle = open_bundle(anomalies.bundle)
     assert len(bundle.manifest.score_edges) == 17
-    assert bundle.baseline.scores.sum() == len(anomalies.split.report)
+    assert bundle.baseline.scores.sum() == (anomalies.report_part.labels == 0).sum() < len(anomalies.split.report)
     assert (bundle.baseline.scores > 0).all()
     assert bundle.baseline.labels.shape == (0,)
+
+
+def counted_on_a_device(compiled: Compiled, indices: np.ndarray) -> list[int]:
+    """Samples of the report part, prepared, run and scored as `edge_agent.loop` does."""
+    bundle = open_bundle(compiled.bundle)
+    session = open_session(bundle)
+    preprocessor = Preprocessor(bundle.manifest.input, session.variant.input)
+    score = make_scorer(bundle.manifest, session.variant)
+    assert score is not None
+    scores = []
+    for index in indices:
+        preprocessor.into(compiled.report_part.raw(index), session.input_buffer())
+        sample = dequantize(session.input_buffer(), session.variant.input).copy()
+        session.invoke()
+        scores.append(np.float32(score(outputs_of(session), sample)))
+    session.close()
+    return count(scores, bundle.manifest.score_edges).tolist()
+
+
+def test_an_int8_autoencoder_scores_on_a_device_as_its_baseline_was_counted(anomalies: Compiled) -> None:
+    assert open_bundle(anomalies.bundle).manifest.variants[0].input.dtype == "int8"
+    usual = np.flatnonzero(anomalies.report_part.labels == 0)
+    assert counted_on_a_device(anomalies, usual) == open_bundle(anomalies.bundle).baseline.scores.tolist()
 
 
 def test_its_golden_samples_hold_on_the_runtime_without_a_label(anomalies: Compiled) -> None:
@@ -144,6 +171,7 @@ def test_a_regression_is_judged_by_its_error(tmp_path: Path) -> None:
     assert bundle.manifest.quality.reference == pytest.approx(0.24, abs=0.03)  # 0.3 * sqrt(2 / pi)
     assert bundle.manifest.quality.verdict == "kept"
     assert bundle.baseline.scores.sum() == 360
+    assert counted_on_a_device(done, np.arange(360)) == bundle.baseline.scores.tolist()
     assert "Decisions that changed" not in (done.report / "report.html").read_text("utf-8")
 
     np.savez(tmp_path / "d.npz", x=x, y=y[:, 0])

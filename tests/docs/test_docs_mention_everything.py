@@ -30,7 +30,10 @@ def test_every_target(pages: Pages, name: str) -> None:
     assert all(runtime in line for runtime in target.runtimes)
 
 
-@pytest.mark.parametrize("message", messages.MESSAGES + get_args(messages.Body) + (messages.ModelReport, messages.Wish))
+PARTS = (messages.ModelReport, messages.Wish, messages.MachineMinute)
+
+
+@pytest.mark.parametrize("message", messages.MESSAGES + get_args(messages.Body) + PARTS)
 def test_every_message_and_each_of_its_fields(pages: Pages, message: type[messages.Message]) -> None:
     line = next(line for line in pages["topics.md"].splitlines() if line.startswith(f"| `{message.__name__}` |"))
     assert [field for field in message.__struct_fields__ if f"`{field}`" not in line] == []

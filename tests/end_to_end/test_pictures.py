@@ -1,6 +1,8 @@
 """`edge fleet pictures`: from a real agent that was unsure, through a real service and broker, into a folder."""
 
+import base64
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import httpx
 import msgspec
 import numpy as np
 
@@ -35,6 +38,12 @@ def kept(fleet: Any) -> list[Path]:
     return sorted((fleet.state_dir(CAR) / "kept").glob("*.png"))
 
 
+def _free_mib(telemetry: sqlite3.Connection) -> int:
+    """Memory that was free on the device, as the fleet has it; 0 before it has."""
+    row = telemetry.execute("SELECT min(memory_free_mib) FROM machines WHERE device = ?", (CAR,)).fetchone()
+    return int(row[0] or 0)
+
+
 def test_what_a_device_was_unsure_of_comes_when_it_is_asked_for_and_only_where_it_may(
     fleet: Any, bundle_maker: Callable[..., Path], waiting: Callable[..., None]
 ) -> None:
@@ -56,6 +65,16 @@ def test_what_a_device_was_unsure_of_comes_when_it_is_asked_for_and_only_where_i
         assert not picture[:, :4].any()
         assert np.unique(picture[:, 4:]).tolist() == [0, 230]
 
+    # the same on the dashboard, for whoever has the token; and how the machine was has come with the telemetry
+    page = msgspec.json.decode((fleet.dir / "service.json").read_bytes())["page_url"]
+    token = (fleet.dir / "admin.token").read_text().strip()
+    assert httpx.get(f"{page}/pictures/{CAR}", timeout=60).status_code == 401
+    seen = httpx.get(f"{page}/pictures/{CAR}?newest=3", timeout=60, auth=("me", token))
+    shown = re.findall('src="data:image/png;base64,([^"]+)"', seen.text)
+    assert [base64.b64decode(each) for each in shown] == [path.read_bytes() for path in newest[:3]]
+    telemetry = sqlite3.connect(fleet.dir / "telemetry.db")
+    waiting(lambda: _free_mib(telemetry) > 0, what="a minute of the machine")
+
     # while the device is away the question, from another machine, waits; it comes back with another configuration
     agent.send_signal(signal.SIGTERM)
     agent.wait(30)
@@ -68,6 +87,5 @@ def test_what_a_device_was_unsure_of_comes_when_it_is_asked_for_and_only_where_i
     assert code == 18, done
     assert "keeps its pictures to itself" in done["problem"]
     assert len(list((fleet.folder / "pictures").iterdir())) == 4
-    events = sqlite3.connect(fleet.dir / "telemetry.db")
     looked = "SELECT count(*) FROM events WHERE kind = 'pictures' AND text LIKE '%4 of 5 were named'"
-    waiting(lambda: events.execute(looked).fetchone()[0] == 1, what="the event that says who looked")
+    waiting(lambda: telemetry.execute(looked).fetchone()[0] == 1, what="the event that says who looked")

@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+sys.path.append(str(Path(__file__).parent))  # canaries.py
 
 from edge.bundle import Baseline, Golden, pack
 from edge.manifest import Manifest, Provenance, Quality, TensorInput, TensorSpec, Tolerance, Variant

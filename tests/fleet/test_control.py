@@ -19,7 +19,7 @@ from fleet.plan import Plan
 from fleet.questions import Questions
 from fleet.registry import Registry
 from fleet.rollout_state import RolloutState
-from fleet.views import DeviceView, FleetView, Observation
+from fleet.views import Baseline, DeviceView, FleetView, Observation
 
 START_S = time.time()
 CARS = ("car-1", "car-2", "car-3")
@@ -78,7 +78,7 @@ class Cars:
     def view(self, state: RolloutState, now_s: float) -> FleetView:  # noqa: ARG002
         """Both versions decide alike, so that quality stops nothing here."""
         new, old = dict.fromkeys(state.ordered, ALIKE), dict.fromkeys(set(CARS) - state.ordered.keys(), ALIKE)
-        baselines = {1: ALIKE.scores, 2: ALIKE.scores}
+        baselines = {1: Baseline(ALIKE.scores), 2: Baseline(ALIKE.scores)}
         return FleetView(devices=self.devices(), wave=new, control=old, past=new, baselines=baselines)
 
 

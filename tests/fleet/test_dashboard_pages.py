@@ -73,6 +73,16 @@ def text_of(browser: webdriver.Chrome, url: str, expected: str) -> str:
     [
         ("/", ["car-1", "car-5", "STOP", "GO", "offline", "probation", "decisions", "stop-go v3"]),
         ("/device/car-1", ["raspberrypi4", "frame age", "Score of the chosen label", "switched"]),
+        (
+            "/device/car-1?span=week",
+            ["Over time", "throttled: ", "spared by the agent", "v3 took over", "GiB", "p95 of the"],
+        ),
+        ("/device/car-2?span=no", ["Nothing was heard of its machine"]),
+        (
+            "/pictures/car-1",
+            ["Pictures of car-1", "all 5 that it keeps", "score 0.530", "edge fleet pictures car-1"],
+        ),
+        ("/pictures/car-2", ["keeps its pictures to itself", "send: true"]),
         ("/rollouts", ["stop-go v2", "rolled back", "Score drift", "1.41", "left their own baseline by 1.48"]),
         ("/events", ["loop ended with signal 9", "car-1"]),
         ("/device/nobody", ["No device is called nobody"]),
@@ -83,6 +93,32 @@ def test_each_page_shows_what_it_promises(
 ) -> None:
     text = text_of(browser, server[0] + path, expected[0])
     assert [word for word in expected if word not in text] == []
+
+
+def test_a_devices_page_leads_to_its_pictures_and_they_can_be_seen(
+    browser: webdriver.Chrome, server: tuple[str, Any]
+) -> None:
+    text_of(browser, server[0] + "/device/car-1", "kept pictures")
+    browser.find_element(By.LINK_TEXT, "kept pictures").click()
+    widths = "return [...document.images].map(image => image.naturalWidth)"
+    WebDriverWait(browser, 60).until(lambda b: b.execute_script(widths) == [320] * 5)
+
+
+def test_no_page_is_wider_than_a_phone(browser: webdriver.Chrome, server: tuple[str, Any]) -> None:
+    try:
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+        )
+        for path, expected in (
+            ("/", "car-5"),
+            ("/device/car-1", "Over time"),
+            ("/events", "car-1"),
+            ("/pictures/car-1", "v3"),
+        ):
+            text_of(browser, server[0] + path, expected)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, path
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_button_calls_the_api(browser: webdriver.Chrome, server: tuple[str, Any]) -> None:

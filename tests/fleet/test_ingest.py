@@ -19,11 +19,13 @@ from edge.messages import (
     Ack,
     Batch,
     EventRow,
+    MachineMinute,
     ModelReport,
     Presence,
     Reported,
     Row,
     UpdateStatus,
+    WindowRow,
     decode,
     encode,
 )
@@ -33,6 +35,7 @@ from fleet.broker import mosquitto_path
 from fleet.ingest import QUEUE_ITEMS, Writer, filters, read_message
 from fleet.ports import answers, claim
 from fleet.store import Heard, Store, Telemetry, Unreadable, open_store
+from fleet.store_machines import MinuteSpan
 
 TENANT, CAR = "acme", "car-1"
 OUTBOX = "0123456789abcdef"
@@ -228,6 +231,20 @@ def test_a_batch_is_acknowledged_with_exactly_its_range(line: Line) -> None:
     assert line.acks.get(timeout=60) == Ack(outbox_id=OUTBOX, first_seq=100, last_seq=106)
     stored = {seq for _, seq in line.store.identities("events", CAR)}
     assert set(range(100, 107)) <= stored
+
+
+def test_a_minute_of_the_machine_is_there_when_its_window_is_acknowledged(line: Line) -> None:
+    at_s = int(time.time()) // 60 * 60
+    window = WindowRow(
+        model="light", version=1, span_ms=1000.0, decisions=0, unsure=0, labels={}, scores=(), latency_us=(), age_ms=(),
+        actions={}, machine=MachineMinute(span_ms=60_000.0, decisions=0, temperature_c=91.5, throttled=("throttled",)),
+    )  # fmt: skip
+    (row,) = batch(400, 1, body=encode(window)).rows
+    row = msgspec.structs.replace(row, wall_ns=at_s * 10**9)
+    line.say("tlm", encode(Batch(outbox_id=OUTBOX, first_seq=400, last_seq=400, rows=(row,))))
+    assert line.acks.get(timeout=60).first_seq == 400
+    (step,) = line.store.machine(CAR, MinuteSpan(at_s // 60, 1, 1))
+    assert (step.temperature_c, step.throttled, step.decisions, step.latency_p95_ms) == (91.5, 1, 0, None)
 
 
 def test_poison_is_set_aside_and_the_worker_goes_on(line: Line) -> None:

@@ -1,8 +1,10 @@
 """`edge fleet pictures` on both real brokers: the device's own code at one end, control and command at the other."""
 
+import base64
 import contextlib
 import hashlib
 import os
+import re
 import select
 import shutil
 import socket
@@ -15,6 +17,8 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from edge.chunks import Chunk, pack
 from edge.enrolment import Enrolment
@@ -31,8 +35,10 @@ from fleet.config import FleetFolder
 from fleet.control import Control, Urls
 from fleet.control_process import MqttAnnouncer
 from fleet.control_store import ControlStore
+from fleet.dashboard.picture_page import picture_route
 from fleet.observer import StoreObserver
-from fleet.pictures import Fetched, Patience, Pieces, describe, fetch_pictures
+from fleet.picture_line import Patience, Pieces
+from fleet.pictures import Fetched, describe, fetch_pictures
 from fleet.questions import LIST_S, MOST, PIECE_S, Questions
 from fleet.registry import Registry
 from fleet.store import open_store
@@ -192,6 +198,21 @@ def test_pictures_come_whole_and_each_once_with_what_the_model_made_of_them(
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
         f"{CAR}-{path.name}" for path in sorted(kept.iterdir())
     ]
+
+
+def test_the_page_shows_the_newest_with_what_the_model_made_of_them_and_nobody_keeps_them(
+    control: Control, device: FleetLine, kept: Path
+) -> None:
+    contents = [keep(kept, number) for number in range(3)]
+    before = {path for path in control.folder.root.rglob("*") if path.is_file()}
+    with TestClient(Starlette(routes=[picture_route(control)])) as browser:
+        answer = browser.get(f"/pictures/{CAR}?newest=2")
+    shown = re.findall('src="data:image/png;base64,([^"]+)"', answer.text)
+    assert [base64.b64decode(each) for each in shown] == [contents[2], contents[1]]
+    assert "the newest 2 of 3 that it keeps" in answer.text
+    assert answer.text.count("0.500") == 2
+    assert answer.headers["cache-control"] == "no-store"
+    assert {path for path in control.folder.root.rglob("*") if path.is_file()} == before
 
 
 def test_two_people_may_ask_one_device_at_once(control: Control, device: FleetLine, kept: Path, tmp_path: Path) -> None:

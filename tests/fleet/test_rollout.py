@@ -16,7 +16,7 @@ from edge.statistics import LATENCY_EDGES_US, SCORE_EDGES
 from fleet import rollout
 from fleet.plan import Plan, wave_sizes
 from fleet.rollout_state import FINAL, RUNNING, Gate, RolloutState
-from fleet.views import DeviceView, FleetView, Observation, Order
+from fleet.views import Baseline, DeviceView, FleetView, Observation, Order
 
 MODEL, OLD, NEW = "light", 1, 2
 GOOD = tuple([0] * 10 + [20, 30, 50, 100, 200, 300, 200, 100])
@@ -83,7 +83,7 @@ class Fleet:
             devices=devices,
             wave={n: self.behaviour for n in speaking if n in state.ordered and self.report[n].version == NEW},
             control={n: seen() for n in speaking if n not in state.ordered and self.report[n].version == OLD},
-            baselines={OLD: GOOD, NEW: GOOD},
+            baselines={OLD: Baseline(GOOD), NEW: Baseline(GOOD)},
         )
 
     def take(self, result: tuple[RolloutState, tuple[Order, ...]]) -> RolloutState:

@@ -257,6 +257,18 @@ def test_on_loopback_the_page_is_open_and_writing_through_the_api_needs_the_toke
         )
 
 
+def test_pictures_need_the_token_on_loopback_too_and_no_other_site_may_ask_for_them(service: Running) -> None:
+    bearer = {"authorization": f"Bearer {service.token}"}
+    with httpx.Client(base_url=service.urls["page"], timeout=30) as browser:
+        refused = browser.get("/pictures/nobody")
+        assert (refused.status_code, refused.headers["www-authenticate"]) == (401, 'Basic realm="fleet"')
+        for site in ("cross-site", "same-site"):
+            assert browser.get("/pictures/nobody", headers={**bearer, "sec-fetch-site": site}).status_code == 403
+        answer = browser.get("/pictures/nobody", headers={**bearer, "sec-fetch-site": "same-origin"})
+        assert (answer.status_code, "not enrolled: nobody" in answer.text) == (422, True)
+        assert browser.get("/pictures/nobody", auth=("anybody", service.token)).status_code == 422
+
+
 def test_a_page_of_another_site_gets_no_websocket(service: Running) -> None:
     address = service.urls["page"].replace("http:", "ws:") + "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
     with pytest.raises(WebSocketException):

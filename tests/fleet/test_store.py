@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from edge.errors import BadConfigError, FleetError
 from edge.messages import (
@@ -14,6 +15,7 @@ from edge.messages import (
     Body,
     DecisionRow,
     EventRow,
+    MachineMinute,
     ModelReport,
     Presence,
     Reported,
@@ -24,6 +26,7 @@ from edge.messages import (
 )
 from edge.statistics import AGE_EDGES_MS, LATENCY_EDGES_US, SCORE_EDGES
 from fleet.store import Store, Telemetry, Unreadable, is_news, open_store
+from fleet.store_machines import MachineStep, MinuteSpan
 
 NS = 10**9
 OUTBOX = "0123456789abcdef"
@@ -90,6 +93,26 @@ def test_a_batch_sent_twice_is_in_the_table_once_and_acknowledged_twice(store: S
     assert (counts["windows"], counts["decisions"], counts["events"]) == (1, 1, 1)
 
 
+def test_scores_of_the_model_itself_are_added_up_beside_those_of_its_decider(store: Store) -> None:
+    own = msgspec.structs.replace(window(), model_scores=(10,) + (0,) * len(SCORE_EDGES))
+    older = msgspec.json.encode(window()).replace(b'"model_scores":[],', b"")
+    assert b"model_scores" not in older
+    store.ingest("car-1", batch(own, own, older), 5 * NS)
+    (sums,) = store.observe("light", 1, None, 0, 9 * NS).values()
+    assert (sum(sums.scores), sum(sums.model_scores), sums.model_scores[0]) == (30, 20, 20)
+
+
+def test_a_database_of_an_older_release_gets_the_columns_it_lacks_and_keeps_its_rows(store: Store) -> None:
+    store.ingest("car-1", batch(window()), 5 * NS)
+    with store._engine.begin() as link:
+        link.execute(sa.text("ALTER TABLE windows DROP COLUMN model_scores"))
+    again = open_store(store._engine.url.render_as_string(hide_password=False))
+    again.ingest("car-1", batch(msgspec.structs.replace(window(), model_scores=(9,) * 18), first=2), 5 * NS)
+    (sums,) = again.observe("light", 1, None, 0, 9 * NS).values()
+    again.close()
+    assert (sums.windows, sum(sums.scores), sums.model_scores) == (2, 20, (9,) * 18)
+
+
 def test_the_same_numbers_of_another_outbox_or_device_are_other_rows(store: Store) -> None:
     store.ingest("car-1", batch(EVENT), NS)
     store.ingest("car-1", batch(EVENT, outbox="another"), NS)
@@ -98,12 +121,28 @@ def test_the_same_numbers_of_another_outbox_or_device_are_other_rows(store: Stor
     assert store.identities("events", "car-1") == [("0123456789abcdef", 1), ("another", 1)]
 
 
+MINUTE = 1_700_000_000 // 60
+"""Of the wall clock of `batch`."""
+HOT = MachineMinute(
+    span_ms=60_000.0, decisions=1800, latency_p95_ms=31.5, temperature_c=84.0, throttled=("throttled",),
+    memory_mib=900, memory_free_mib=120, load=3.5, disk_free_mib=900, heat=1,
+)  # fmt: skip
+
 BAD_ROWS = {
     "not JSON": b'"half',
     "no known kind": b'{"type":"wish"}',
     "a version of zero": msgspec.json.encode(window()).replace(b'"version":1', b'"version":0'),
     "a histogram with too few bins": msgspec.json.encode(window()).replace(b'"scores":[0,', b'"scores":['),
+    "scores of the model in too few bins": msgspec.json.encode(
+        msgspec.structs.replace(window(), model_scores=(1, 2, 3))
+    ),
     "a count that would overflow": msgspec.json.encode(window(n=10**12)),
+    "a machine hotter than the sun": msgspec.json.encode(
+        msgspec.structs.replace(window(), machine=msgspec.structs.replace(HOT, temperature_c=6000.0))
+    ),
+    "a minute with more decisions than a database can add up": msgspec.json.encode(
+        msgspec.structs.replace(window(), machine=msgspec.structs.replace(HOT, decisions=2**52))
+    ),
     "a hundred labels": msgspec.json.encode(window()).replace(
         b'"labels":{"red":10}', b'"labels":' + msgspec.json.encode({f"l{i}": 1 for i in range(100)})
     ),
@@ -162,6 +201,82 @@ def test_what_a_device_does_now_is_the_newest_of_each(store: Store) -> None:
     assert [w.version for w in store.windows("car-1", 0, 5)] == [1, 2]
 
 
+def minute(said: MachineMinute, first: int, *, at_s: float = 60 * MINUTE, clock_ok: bool = True) -> Batch:
+    """One window that tells a minute, at `at_s` of the device's clock."""
+    sent = batch(msgspec.structs.replace(window(), machine=said), first=first)
+    rows = tuple(msgspec.structs.replace(row, wall_ns=int(at_s * NS), clock_ok=clock_ok) for row in sent.rows)
+    return msgspec.structs.replace(sent, rows=rows)
+
+
+def test_a_minute_of_the_machine_that_is_sent_twice_is_in_the_table_once(store: Store) -> None:
+    sent, at_ns = minute(HOT, 1), (60 * MINUTE + 5) * NS
+    for received_ns in (at_ns, at_ns + 90 * NS):
+        store.ingest("car-1", sent, received_ns)
+    store.ingest("car-2", sent, at_ns)
+    assert store.identities("machines", "car-1") == store.identities("windows", "car-1") == [(OUTBOX, 1)]
+    (step,) = store.machine("car-1", MinuteSpan(MINUTE, 1, 1))
+    assert step == MachineStep(
+        step=0, minutes=1, throttled=1, ways="throttled", spared=1, span_ms=60_000.0, decisions=1800,
+        latency_p95_ms=31.5, temperature_c=84.0, memory_mib=900, memory_free_mib=120, load=3.5, disk_free_mib=900,
+    )  # fmt: skip
+
+
+def test_a_device_that_tells_its_machine_each_second_gets_one_row_a_minute(store: Store) -> None:
+    for second in range(120):
+        at_s = 60 * MINUTE + second
+        store.ingest("car-1", minute(HOT, 1 + second, at_s=at_s), int(at_s * NS))
+    assert (store.counts()["machines"], store.counts()["windows"]) == (2, 120)
+
+
+def test_a_step_of_history_is_the_worst_of_its_minutes_and_one_without_any_is_absent(store: Store) -> None:
+    cool = MachineMinute(span_ms=60_000.0, decisions=600, temperature_c=51.0, memory_free_mib=400, disk_free_mib=90)
+    silent = MachineMinute(span_ms=60_000.0, decisions=0)
+    for number, (said, at) in enumerate(((cool, 0), (HOT, 4), (silent, 10))):
+        at_s = 60 * (MINUTE + at)
+        store.ingest("car-1", minute(said, 1 + number, at_s=at_s), at_s * NS)
+    steps = store.machine("car-1", MinuteSpan(MINUTE, 3, 5))
+    assert [(s.step, s.minutes, s.throttled, s.decisions) for s in steps] == [(0, 2, 1, 2400), (2, 1, 0, 0)]
+    assert (steps[0].temperature_c, steps[0].memory_free_mib, steps[0].disk_free_mib) == (84.0, 120, 90)
+    assert (steps[1].temperature_c, steps[1].latency_p95_ms, steps[1].disk_free_mib) == (None, None, None)
+    assert store.machine("car-1", MinuteSpan(MINUTE + 11, 3, 5)) == []
+
+
+def test_what_waited_on_the_device_lies_where_it_happened_unless_its_clock_cannot_be_right(store: Store) -> None:
+    now_s, hour = 60 * MINUTE + 86400, 60
+    store.ingest("car-1", minute(HOT, 1, at_s=now_s - 3600), now_s * NS)
+    store.ingest("car-1", minute(HOT, 2, at_s=now_s - 7200, clock_ok=False), now_s * NS)
+    store.ingest("car-2", minute(HOT, 1, at_s=now_s + 86400), now_s * NS)
+    store.ingest("car-2", minute(HOT, 2, at_s=5), (now_s + 60) * NS)
+    last_day = MinuteSpan(now_s // 60 - 24 * hour + 1, 24 * hour, 1)
+    assert [24 * hour - 1 - s.step for s in store.machine("car-1", last_day)] == [hour, 0]
+    assert [24 * hour - 1 - s.step for s in store.machine("car-2", MinuteSpan(last_day.since + 1, 24 * hour, 1))] == [
+        1,
+        0,
+    ]
+
+
+def test_a_database_of_a_release_without_machines_gets_the_table_when_it_is_opened(
+    store: Store, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    from fleet.store_tables import machines
+
+    store.ingest("car-1", batch(window()), NS)
+    machines.drop(store._engine)
+    is_sqlite = store._engine.dialect.name == "sqlite"
+    url = f"sqlite:///{tmp_path / 'telemetry.db'}" if is_sqlite else request.getfixturevalue("postgres_url")
+    opened = open_store(url)
+    opened.ingest("car-1", minute(HOT, 5), 60 * MINUTE * NS)
+    assert (opened.counts()["windows"], opened.counts()["machines"]) == (2, 1)
+    opened.close()
+
+
+def test_a_window_of_an_agent_that_says_nothing_of_its_machine_is_a_window_all_the_same(store: Store) -> None:
+    older = msgspec.json.encode(window())
+    assert b"machine" not in older
+    store.ingest("car-1", batch(older), NS)
+    assert (store.counts()["windows"], store.counts()["machines"]) == (1, 0)
+
+
 def test_a_will_of_an_older_session_does_not_bury_a_device_that_is_back(store: Store) -> None:
     def say(session: int, *, online: bool, boot: str = "boot-a") -> bool:
         store.set_presence("car-1", Presence(online=online, boot_id=boot, session=session), NS)
@@ -210,10 +325,11 @@ def test_steps_of_updates_and_whole_bad_messages_are_kept_for_people(store: Stor
 def test_old_rows_are_forgotten_and_new_ones_kept(store: Store) -> None:
     day = 86400 * NS
     for age in (40, 31, 29, 0):
-        store.ingest("car-1", batch(window(), DECISION, EVENT, b"{}", first=1 + 10 * age), (100 - age) * day)
-    assert store.forget(30, 100 * day) == 8
+        told = msgspec.structs.replace(window(), machine=HOT)
+        store.ingest("car-1", batch(told, DECISION, EVENT, b"{}", first=1 + 10 * age), (100 - age) * day)
+    assert store.forget(30, 100 * day) == 10
     counts = store.counts()
-    assert {counts[name] for name in ("windows", "decisions", "events", "quarantine")} == {2}
+    assert {counts[name] for name in ("windows", "decisions", "events", "machines", "quarantine")} == {2}
     assert store.forget(30, 100 * day) == 0
 
 

@@ -42,6 +42,7 @@ from edge_agent.control import Done, Fault, Health, News, Notice, Request, Retir
 from edge_agent.records import Applied, Decided
 from edge_agent.update.boot import choose_bundle
 from edge_agent.uplink.spec import UplinkSpec, UplinkStatus, status_path
+from edge_agent.watch.health import MachineHealth
 
 pytestmark = pytest.mark.skipif(shutil.which("mosquitto") is None, reason="mosquitto is not installed")
 STEPS = ["OFFERED", "PRECHECK", "DOWNLOADING", "VERIFYING", "STAGED", "SELFTEST", "SWITCHED", "PROBATION"]
@@ -155,6 +156,11 @@ class Fleet:
         return (report.version, report.state) if report else (0, "")
 
 
+WARM = MachineHealth(
+    temperature_c=76.5, throttled=(), memory_mib=900, memory_free_mib=300, load=1.0, disk_free_mib=2000
+)
+
+
 class Supervisor:
     """Starts the uplink and plays the loops: every frame a record, every second a sign of health."""
 
@@ -247,7 +253,7 @@ class Supervisor:
                 self._decide()
             if time.monotonic() > due_s:
                 due_s = time.monotonic() + 0.3
-                self.say(Health(version=self.version, epoch=self.epoch, processes={}))
+                self.say(Health(version=self.version, epoch=self.epoch, processes={}, machine=WARM, heat=1))
             time.sleep(0.01)
 
     def _decide(self) -> None:
@@ -319,6 +325,8 @@ def test_a_wish_becomes_a_running_version_and_every_step_is_told(
     assert choice.path.read_bytes() == published.files["artifacts/light/light-2.edge"]
     until(lambda: {row.version for row in fleet.bodies(WindowRow)} >= {1, 2})
     labels = [row.labels for row in fleet.bodies(WindowRow) if row.version == 2]
+    machine = next(row.machine for row in fleet.bodies(WindowRow) if row.machine)
+    assert (machine.temperature_c, machine.memory_free_mib, machine.heat) == (76.5, 300, 1)
     assert set().union(*labels) <= {"go", "stop"}
     until(lambda: (found := supervisor.status()) and found.version == 2 and found.connected and found.drift is not None)
     assert [event.text for event in fleet.bodies(EventRow) if event.kind == "update" and event.version == 2][-1:] == [

@@ -2,7 +2,7 @@ import numpy as np
 
 from edge.messages import Body, encode
 from edge.statistics import SCORE_EDGES, count
-from edge_agent.records import Applied, Decided
+from edge_agent.records import NO_SCORE, RECORD_BYTES, Applied, Decided, unpack
 from edge_agent.uplink.windows import DECISIONS_PER_WINDOW, QUIET_WINDOWS, Windows
 from edge_agent.watch.drift import MIN_SCORES, DriftWatch
 from edge_agent.watch.trial import Trial
@@ -11,7 +11,14 @@ MS = 1_000_000
 
 
 def decided(
-    frame: int, *, epoch: int = 1, score: float = 0.95, label: int = 0, action: int = 0, dropped: int = 0
+    frame: int,
+    *,
+    epoch: int = 1,
+    score: float = 0.95,
+    label: int = 0,
+    action: int = 0,
+    dropped: int = 0,
+    model_score: float = NO_SCORE,
 ) -> Decided:
     at = frame * 33 * MS
     return Decided(
@@ -28,6 +35,7 @@ def decided(
         0.6,
         label,
         action,
+        model_score,
     )
 
 
@@ -55,6 +63,45 @@ def test_a_window_adds_up_what_was_decided_and_applied() -> None:
     assert (sum(row.scores), sum(row.latency_us), sum(row.age_ms)) == (30, 30, 30)
     assert abs(row.max_gap_ms - 33) < 1e-6
     assert made.close(1.0) == ([], [])
+
+
+EDGES = tuple(float(edge) for edge in range(1, len(SCORE_EDGES) + 1))
+
+
+def test_the_models_own_scores_are_counted_by_the_edges_of_the_bundle_that_decides() -> None:
+    made = windows()
+    made.know_epoch(2, 5)
+    made.know_edges(4, EDGES)
+    made.know_edges(5, tuple(edge / 10 for edge in EDGES))
+    for frame in range(8):
+        made.add(decided(frame, epoch=1 + frame // 4, model_score=1.5))
+    rows, _ = made.close(1.0)
+    assert {row.version: row.model_scores for row in rows} == {
+        version: tuple(count([1.5] * 4, tuple(edge / scale for edge in EDGES)).tolist())
+        for version, scale in ((4, 1), (5, 10))
+    }
+    assert [sum(row.scores) for row in rows] == [4, 4]
+
+
+def test_a_classifier_whose_decider_scores_as_its_baseline_sends_no_scores_besides() -> None:
+    made = windows()
+    made.know_edges(4, ())
+    made.add(decided(0))
+    assert made.close(1.0)[0][0].model_scores == ()
+    made.add(decided(1, model_score=0.97))
+    assert made.close(1.0)[0][0].model_scores == tuple(count([0.97], SCORE_EDGES).tolist())
+
+
+def test_scores_are_not_counted_by_edges_that_are_not_known_yet() -> None:
+    made = windows()
+    made.add(decided(0, model_score=1.5))
+    assert made.close(1.0)[0][0].model_scores == ()
+
+
+def test_a_record_carries_the_models_score_in_the_size_it_had() -> None:
+    there = unpack(decided(7, model_score=2.5).pack())
+    assert isinstance(there, Decided)
+    assert (there.model_score, there.action, RECORD_BYTES) == (2.5, 0, 80)
 
 
 def test_the_gap_between_two_versions_is_counted_too() -> None:
