@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parent))  # canaries.py
+sys.path.append(str(Path(__file__).parent))  # canaries.py, rollouts.py
 
 from edge.bundle import Baseline, Golden, pack
 from edge.manifest import Manifest, Provenance, Quality, TensorInput, TensorSpec, Tolerance, Variant
