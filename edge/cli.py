@@ -60,11 +60,11 @@ COMMANDS = (
         "fleet.pictures_cli:pictures_command",
         "Fetch pictures of which a device's model was not sure.",
     ),
-    Command("fleet rollout start", "fleet.cli:rollout_start_command", "Roll a version out, wave by wave."),
-    Command("fleet rollout status", "fleet.cli:rollout_status_command", "Show the waves and gates of a rollout."),
-    Command("fleet rollout pause", "fleet.cli:rollout_pause_command", "Hold a rollout where it is."),
-    Command("fleet rollout resume", "fleet.cli:rollout_resume_command", "Let a paused rollout go on."),
-    Command("fleet rollout abort", "fleet.cli:rollout_abort_command", "End a rollout and take its version back."),
+    Command("fleet rollout start", "fleet.rollout_cli:start_command", "Roll a version out, wave by wave."),
+    Command("fleet rollout status", "fleet.rollout_cli:status_command", "Show the waves and gates of a rollout."),
+    Command("fleet rollout pause", "fleet.rollout_cli:pause_command", "Hold a rollout where it is."),
+    Command("fleet rollout resume", "fleet.rollout_cli:resume_command", "Let a paused rollout go on."),
+    Command("fleet rollout abort", "fleet.rollout_cli:abort_command", "End a rollout and take its version back."),
     Command("demo", "demos.cli:demo_command", "Run a demonstration from beginning to end."),
     Command(
         "doctor", "edge.commands.doctor:doctor_command", "Say what this machine can do, what is broken, and what to do."

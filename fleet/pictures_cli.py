@@ -7,7 +7,7 @@ from cyclopts import Parameter, validators
 
 from edge import console
 from edge.errors import BadMessageError
-from fleet.cli import HERE, Json, Where
+from fleet.where import HERE, Json, Where
 
 
 def pictures_command(

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from edge.errors import BadConfigError, EdgeError, FileMissingError
-from fleet.cli import read_plan
 from fleet.plan import Plan
+from fleet.rollout_cli import read_plan
 
 
 def edge(*words: object) -> "subprocess.CompletedProcess[str]":
