@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from compiler.cache import Cache, code_digest, installed, key_of, write_whole
+from compiler.host import host_core
 from compiler.load.onnx_file import files_of
-from compiler.measure import host_core
 from compiler.opening import Request, load_source
 from compiler.packing import check_order
 from compiler.placement.place import npu_tool

@@ -1,11 +1,11 @@
 """The contract of a compile: what it may cost, and whether it is kept, broken, or not provable with these samples."""
 
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil
 
-from compiler.compare import rule_of_three
+from compiler.drop_bounds import needed, upper95
 from compiler.measure import Measured
-from compiler.paired import planned_bound, samples_needed
+from compiler.words import milliseconds, points
 from edge.errors import BudgetBrokenError, BudgetUnprovenError
 from edge.manifest import Latency, Verdict
 
@@ -70,45 +70,6 @@ def judge_drop(one: Measured, budget: Budget) -> Verdict:
     return "broken" if least > budget.max_drop else "unproven"
 
 
-def upper95(one: Measured) -> float:
-    """The bound of a candidate that this release measured."""
-    bound = one.quality.upper95
-    return one.quality.ci95[1] if bound is None else bound
-
-
-def expected_bound(one: Measured, samples: int) -> float:
-    """Upper bound to expect on `samples` other samples, from what the select part showed."""
-    compared, seen = one.compared, one.quality.samples
-    if compared.lost is not None and compared.gained is not None:
-        return planned_bound(compared.lost * samples / seen, compared.gained * samples / seen, samples)
-    spread = (one.quality.ci95[1] - one.quality.drop) * sqrt(seen / samples) * 1.645 / 1.96
-    return max(one.quality.drop + spread, rule_of_three(max(1, compared.evidence * samples // seen)))
-
-
-def surely_lost(one: Measured) -> float:
-    """The drop, less one standard error of it.
-
-    Few samples choose, and a rule on the bare drop would refuse by chance. Source: the one-standard-error rule of
-    L. Breiman et al., "Classification and Regression Trees", 1984.
-    """
-    compared, quality = one.compared, one.quality
-    if compared.lost is not None and compared.gained is not None:
-        return quality.drop - sqrt(compared.lost + compared.gained) / quality.samples
-    return quality.drop - (quality.ci95[1] - quality.drop) / 1.96
-
-
-def needed(one: Measured, max_drop: float) -> int | None:
-    """How many samples the report part would need to prove `max_drop`, if what it showed goes on; None: no number."""
-    compared, quality = one.compared, one.quality
-    if compared.lost is not None and compared.gained is not None:
-        return samples_needed(compared.lost, compared.gained, quality.samples, max_drop)
-    if quality.drop >= max_drop or max_drop <= 0:
-        return None
-    shrink = ((upper95(one) - quality.drop) / (max_drop - quality.drop)) ** 2
-    rare = 3 / max_drop * quality.samples / compared.evidence
-    return ceil(max(quality.samples * shrink, rare))
-
-
 def insist(judgement: Judgement, budget: Budget, proved: list[Measured]) -> tuple[str, ...]:
     """Return what to warn of; refuse what was asked for and is not kept.
 
@@ -151,12 +112,12 @@ def _missing(one: Measured, budget: Budget) -> float:
 
 
 def _option(one: Measured, budget: Budget) -> str:
-    candidate, quality = one.candidate, one.quality
+    quality = one.quality
     words = [f"--max-drop {max(1, ceil(1e4 * upper95(one) - 1e-9)) / 100:.2f}%"]
     if budget.max_ms is not None and one.predicted is not None:
         words.append(f"--max-ms {ceil(10 * one.predicted.high) / 10:g}")
     return (
-        f"{candidate.dtype} on {candidate.runtime}: drop {points(quality.drop)}, at most {points(upper95(one))}"
+        f"{one.candidate.title}: drop {points(quality.drop)}, at most {points(upper95(one))}"
         f"{f', {milliseconds(one.predicted)}' if one.predicted else ''}; {' '.join(words)}"
     )
 
@@ -189,13 +150,3 @@ def _judge_latency(predicted: Latency | None, max_ms: float) -> Clause:
     if predicted.high <= max_ms:
         return Clause(promise, "kept", found)
     return Clause(promise, "broken" if predicted.ms > max_ms else "unproven", found)
-
-
-def milliseconds(latency: Latency) -> str:
-    """Write a time with its interval, never a bare number."""
-    return f"{latency.ms:.3g} ms {latency.kind} ({latency.low:.3g} to {latency.high:.3g})"
-
-
-def points(share: float) -> str:
-    """Write a difference of shares in percentage points."""
-    return f"{100 * share:.2f} points"

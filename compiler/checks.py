@@ -1,9 +1,9 @@
 """What is refused or warned of before time is spent on it; it reads a target's facts and looks for its compiler."""
 
 from compiler.load.source import SourceModel
-from compiler.measure import Scores
 from compiler.own_environment import check_machine
 from compiler.placement.vela import find_vela
+from compiler.run import Scores
 from compiler.split import LEAST_REPORT, Split, needed_samples
 from compiler.subject import Subject
 from compiler.yardstick import Yardstick

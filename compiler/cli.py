@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from compiler.effort import Effort
 from compiler.options import KEPT, Flag, Given, Kept
-from compiler.plan import Effort
 from edge import console
 from edge.errors import BadArgumentError
 from edge.manifest import Latency, Variant
@@ -77,9 +77,9 @@ def compile_command(
     """
     from compiler.again import compile_again
     from compiler.budget import MAX_DROP, Budget
+    from compiler.json_objects import Json, to_json
     from compiler.pipeline import compile_model
     from compiler.recipe import hold_same_bytes, read_recipe, request_of
-    from compiler.result import Json, to_json
     from compiler.summary import summarize
 
     earlier = None
@@ -168,7 +168,7 @@ def evaluate_command(bundle: Path, /, *, data: Path, label_column: str = "label"
         Print one JSON object.
     """
     from compiler.evaluate import evaluate_bundle
-    from compiler.result import evaluation_to_json
+    from compiler.json_objects import evaluation_to_json
     from compiler.summary import summarize_evaluation
 
     evaluation = evaluate_bundle(bundle, data, label_column=label_column, stage=console.progress)

@@ -4,12 +4,14 @@ from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 
-from compiler.dataset import Data, Samples, arrange
+from compiler.arrange import arrange
+from compiler.dataset import Data, Samples
 from compiler.detection.arrange import arrange_boxes, assume
 from compiler.detection.packed import BoxReader
-from compiler.measure import Scores, Timing, run_session, score, time_in_turns
 from compiler.read_data import open_data
+from compiler.run import Scores, run_session, score
 from compiler.stage import Stage
+from compiler.timing import Timing, time_in_turns
 from compiler.yardstick import fit
 from edge.bundle import Bundle, open_bundle
 from edge.errors import MissingExtraError

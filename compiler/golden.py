@@ -11,7 +11,8 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.measure import InputStatistics, Scores
+from compiler.inputs import InputStatistics
+from compiler.run import Scores
 from compiler.subject import Subject
 from edge.bundle import LIMITS, Baseline, Golden
 from edge.errors import BadModelError

@@ -7,11 +7,13 @@ from math import prod
 from compiler.checks import compilable_target, judge_reference, judge_split, judge_truth
 from compiler.contract import Resolved
 from compiler.golden import channel_axis, check_room
+from compiler.inputs import real_inputs, statistics_of
 from compiler.likeness import judge_likeness
-from compiler.measure import Predictor, Scores, no_prediction, real_inputs, run_reference, score, statistics_of
 from compiler.opening import Request, open_subject
 from compiler.placement.place import stand_in
-from compiler.quantize.workbench import Calibration
+from compiler.prediction import Predictor, no_prediction
+from compiler.quantize.calibration import Calibration
+from compiler.run import Scores, run_reference, score
 from compiler.split import Split, split
 from compiler.stage import Stage
 from compiler.subject import Subject

@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from compiler.measure import InputStatistics
+from compiler.inputs import InputStatistics
 
 SHIFT = 0.5
 """Of a standard deviation, between the two means of a channel. Source: J. Cohen, "Statistical Power Analysis for the

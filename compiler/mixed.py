@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
 from compiler.explain import rank_layers
 from compiler.observe.ranges import ranges_of
 from compiler.plan import Plan
@@ -34,13 +34,13 @@ def mixed_plans(builder: Builder, base: Plan, integer: bytes) -> Iterator[Plan]:
     Raises: BadModelError if the layers cannot be measured.
 
     """
-    bench = builder.bench(base.runtime)
-    if len(bench.network.layers) > MOST_LAYERS:
+    reference = builder.bench(base.runtime).reference
+    if len(reference.network.layers) > MOST_LAYERS:
         return
-    rows = rank_layers(bench, ranges=ranges_of(bench.seen, base.ranges, base.percent), integer=integer)
+    rows = rank_layers(reference, ranges=ranges_of(reference.seen, base.ranges, base.percent), integer=integer)
     costly = [row.name for row in rows if row.alone_db < CEILING_DB]
     for count in _counts(min(len(costly), max(1, int(MOST_SHARE * len(rows))))):
-        yield replace(base, precision="mixed", keep_float=bridged(costly[:count], bench.network))
+        yield replace(base, precision="mixed", keep_float=bridged(costly[:count], reference.network))
 
 
 def bridged(names: Sequence[str], network: Network) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from compiler.cache import Cache, code_digest, key_of
 from compiler.candidate import Candidate
 from compiler.measure import Measured
 from compiler.plan import STATIC, Plan
-from compiler.quantize.workbench import Calibration, Workbench
+from compiler.quantize.calibration import Calibration
+from compiler.quantize.reference import Reference
 from edge.manifest import RuntimeName
 
 Measure = Callable[[Sequence[Candidate]], tuple[Measured, ...]]
@@ -30,7 +31,7 @@ class Nearness:
     cache: Cache
     floats: Callable[[RuntimeName], Candidate]
     """The float candidate of a runtime."""
-    _benches: dict[RuntimeName, Workbench | None] = field(default_factory=dict)
+    _references: dict[RuntimeName, Reference | None] = field(default_factory=dict)
 
     def after(self, measure: Measure) -> Measure:
         """Return the same measurement with the number added."""
@@ -47,12 +48,12 @@ class Nearness:
         return replace(one, before_squash_db=msgspec.json.decode(content, type=float | None))
 
     def _number(self, exact: Candidate, candidate: Candidate) -> float | None:
-        bench = self._bench(exact)
-        return None if bench is None else bench.judge(candidate.data, names=candidate.judged)
+        reference = self._reference(exact)
+        return None if reference is None else reference.judge(candidate.data, names=candidate.judged)
 
-    def _bench(self, exact: Candidate) -> Workbench | None:
+    def _reference(self, exact: Candidate) -> Reference | None:
         """Return None where no output is a squashed one."""
-        if exact.runtime not in self._benches:
-            bench = Workbench(exact.data, Plan(exact.runtime).file_format, self.samples)
-            self._benches[exact.runtime] = bench if bench.squashes else None
-        return self._benches[exact.runtime]
+        if exact.runtime not in self._references:
+            reference = Reference(exact.data, Plan(exact.runtime).file_format, self.samples)
+            self._references[exact.runtime] = reference if reference.squashes else None
+        return self._references[exact.runtime]

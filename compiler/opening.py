@@ -4,18 +4,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from compiler.arrange import arrange
 from compiler.budget import Budget
 from compiler.checks import check_memory, check_task
-from compiler.contract import Resolved, beside, read_labels, read_task, resolve_contract
-from compiler.dataset import Data, arrange
+from compiler.contract import Resolved, resolve_contract
+from compiler.contract.file import beside, read_labels, read_task
+from compiler.dataset import Data
 from compiler.detection.arrange import arrange_boxes, assume
 from compiler.detection.head import known_labels, shapes_of
 from compiler.detection.packed import BoxReader
 from compiler.load import SourceModel, load_model
 from compiler.load.state import StatePair
-from compiler.measure import run_reference
 from compiler.packing import Order
 from compiler.read_data import open_data
+from compiler.run import run_reference
 from compiler.search import Scope
 from compiler.stage import Stage
 from compiler.subject import Subject

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from compiler.choose import Choice
-from compiler.measure import Measured, Open, Scores, measure_again, run_reference, score
+from compiler.measure import Measured, measure_again
+from compiler.run import Open, Scores, run_reference, score
 from compiler.stage import Stage
 from compiler.subject import Subject
 from compiler.yardstick import Yardstick

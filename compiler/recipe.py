@@ -10,10 +10,11 @@ import msgspec
 
 from compiler.budget import Budget
 from compiler.cache import Cache
+from compiler.effort import Effort
 from compiler.load.state import read_states
 from compiler.opening import Request, Settled
 from compiler.packing import Order, tool_versions
-from compiler.plan import Effort, parse_plan
+from compiler.plan import parse_plan
 from compiler.search import Scope
 from edge.errors import BadArgumentError, BadBundleError, FileMissingError
 from edge.manifest import Head, InputContract, MetricName, TaskName

@@ -9,15 +9,19 @@ from typing import TypeVar
 
 import msgspec
 
+from compiler.builder import Builder
 from compiler.cache import Cache, code_digest, installed, key_of
-from compiler.candidate import Builder, Candidate, Skipped
+from compiler.candidate import Candidate, Skipped
+from compiler.effort import Effort, learning_plans, plans, runtimes_for
 from compiler.export.tflite_to_onnx import NOT_ASKED
+from compiler.host import host_core
+from compiler.inputs import real_inputs
 from compiler.load import SourceModel
-from compiler.measure import Measured, host_core, real_inputs, sqnr_of
+from compiler.measure import Measured, sqnr_of
 from compiler.mixed import mixed_plans
 from compiler.nearness import Nearness
-from compiler.plan import Effort, Plan, learning_plans, plans, runtimes_for
-from compiler.quantize.workbench import Calibration
+from compiler.plan import Plan
+from compiler.quantize.calibration import Calibration
 from compiler.stage import Stage
 from compiler.subject import Subject
 from edge.errors import BadModelError, MissingExtraError

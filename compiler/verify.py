@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from compiler.candidate import Candidate
@@ -15,7 +16,8 @@ from compiler.golden import (
     synthetic_inputs,
     synthetic_sequences,
 )
-from compiler.measure import InputStatistics, Open, as_runtime
+from compiler.inputs import InputStatistics
+from compiler.run import Open
 from compiler.subject import Subject
 from edge.bundle import Golden
 from edge.errors import GoldenMismatchError
@@ -141,7 +143,7 @@ def _compare(
     every: bool,
     open_one: Open,
 ) -> Verified:
-    session = open_one(candidate.data, as_runtime(candidate.variant, runtime))
+    session = open_one(candidate.data, replace(candidate.variant, runtime=runtime))
     try:
         session.reset()
         outputs: NDArray[np.float32] = np.stack([run_float(session, x, every=every) for x in golden.input])

@@ -7,28 +7,24 @@ cache; only the plain int8 form, which all others are held against, is new.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compiler.candidate import Builder, Skipped
+from compiler.builder import Builder
+from compiler.candidate import Skipped
 from compiler.checks import check_task, compilable_target
 from compiler.contract import Resolved
+from compiler.effort import plans
 from compiler.explain.layer_by_layer import explain_layers, plain
 from compiler.explain.layers import LayerError
+from compiler.inputs import real_inputs
 from compiler.load import load_model
 from compiler.load.source import SourceModel
 from compiler.load.state import read_states
-from compiler.measure import (
-    Measured,
-    Predictor,
-    measuring,
-    no_prediction,
-    real_inputs,
-    run_reference,
-    score,
-    sqnr_of,
-)
+from compiler.measure import Measured, measuring, sqnr_of
 from compiler.opening import subject_of
 from compiler.placement.place import stand_in
-from compiler.plan import Plan, plans
+from compiler.plan import Plan
+from compiler.prediction import Predictor, no_prediction
 from compiler.read_data import open_data
+from compiler.run import run_reference, score
 from compiler.search import Found, Scope, search
 from compiler.split import split
 from compiler.stage import Stage

@@ -7,11 +7,13 @@ can, and it shows what the repairs have to work on.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from compiler.effort import Effort
 from compiler.explain.layers import LayerError, rank_layers
 from compiler.measure import Measured
 from compiler.observe.ranges import ranges_of
-from compiler.plan import Effort, Plan
-from compiler.quantize.workbench import Calibration, Workbench
+from compiler.plan import Plan
+from compiler.quantize.calibration import Calibration
+from compiler.quantize.workbench import Workbench
 from edge.errors import BadModelError, MissingExtraError
 from edge.manifest import RuntimeName
 
@@ -44,7 +46,9 @@ def explain_layers(bench: Workbench, plan: Plan, *, samples: int = SAMPLES) -> t
     """
     bare = replace(plan, ranges="minmax", passes=(), keep_float=(), precision="int8")
     integer = bench.make(bare).content
-    return rank_layers(bench, ranges=ranges_of(bench.seen, "minmax"), integer=integer, samples=samples)
+    return rank_layers(
+        bench.reference, ranges=ranges_of(bench.reference.seen, "minmax"), integer=integer, samples=samples
+    )
 
 
 def look_at_layers(
@@ -61,8 +65,9 @@ def look_at_layers(
     kinds = [one.candidate.plan for one in measured if one.candidate.plan is not None]
     bench = Workbench(found["float32"].data, Plan(runtime).file_format, calibration)
     try:
-        if len(bench.network.layers) * bench.size > MOST_WORK:
-            return Layers((), f"{len(bench.network.layers)} layers would take minutes; edge explain does it")
+        layers = len(bench.reference.network.layers)
+        if layers * bench.reference.size > MOST_WORK:
+            return Layers((), f"{layers} layers would take minutes; edge explain does it")
         return Layers(explain_layers(bench, plain(kinds, runtime)), f"plain int8 on {runtime}")
     except (BadModelError, MissingExtraError) as exc:  # the bundle is good without it
         return Layers((), f"could not be measured: {exc.problem}")

@@ -1,4 +1,4 @@
-"""A workbench + an integer file -> one row a layer: its error, what it costs at the output, the likely cause."""
+"""A float file + an integer file -> one row a layer: its error, what it costs at the output, the likely cause."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from compiler.observe import Observation
 from compiler.observe.ranges import Range
 from compiler.quantize.error import CEILING_DB
 from compiler.quantize.layers import Layer, Network, per_channel_max
-from compiler.quantize.workbench import Workbench
+from compiler.quantize.reference import Reference
 
 TINY = 1e-12
 
@@ -41,28 +41,28 @@ class LayerError:
 
 
 def rank_layers(
-    bench: Workbench, *, ranges: Mapping[str, Range], integer: bytes, samples: int = 16
+    reference: Reference, *, ranges: Mapping[str, Range], integer: bytes, samples: int = 16
 ) -> tuple[LayerError, ...]:
     """Measure every layer that can be int8, the one that costs most at the output first.
 
     Args:
-        bench: of the float file.
-        ranges: of its activations, such as `ranges_of(bench.seen, "minmax")`.
+        reference: the float file.
+        ranges: of its activations, such as `ranges_of(reference.seen, "minmax")`.
         integer: the same model in int8; its own tensors are compared with the float model's.
         samples: calibration samples that are run, once for each layer.
 
     Raises: BadModelError.
     """
-    network = bench.network
-    local, left = bench.local_errors(integer, samples=samples), bench.float_kinds(integer)
+    network, left = reference.network, reference.verbs.float_kinds(integer)
+    local = reference.local_errors(integer, samples=samples)
     rows = []
     for layer in network.layers:
-        seen = bench.seen.get(layer.outputs[0]) if layer.outputs else None
+        seen = reference.seen.get(layer.outputs[0]) if layer.outputs else None
         if seen is None:
             continue
-        alone = bench.alone(layer.name, ranges, samples=samples)
+        alone = reference.alone(layer.name, ranges, samples=samples)
         own = local.get(layer.outputs[0])
-        touched = [bench.seen[name] for name in (*layer.inputs, layer.outputs[0]) if name in bench.seen]
+        touched = [reference.seen[name] for name in (*layer.inputs, layer.outputs[0]) if name in reference.seen]
         spread = max(_spread(one.channel_max) for one in touched)
         rows.append(
             _row(layer, network, seen, ranges[layer.outputs[0]], (own, alone), spread, is_float=layer.op in left)

@@ -10,9 +10,9 @@ from rich.text import Text
 from compiler.explain.advice import ADVICE
 from compiler.explain.bundle import Explanation, Repair
 from compiler.explain.layers import LayerError, measured_db, short_name
+from compiler.json_objects import layer_to_json
 from compiler.measure import sqnr_of
-from compiler.result import layer_to_json
-from compiler.summary import render
+from compiler.table import render
 
 SHOWN = 20
 

@@ -25,7 +25,7 @@ TIMEOUT_S = 900
 def with_onnx(model: SourceModel, progress: Callable[[str], None]) -> SourceModel:
     """Return a float TFLite source that also has the same network as ONNX; any other as it is.
 
-    Whether both compute the same is held when the ONNX file is built (`compiler.candidate.check_parity`).
+    Whether both compute the same is held when the ONNX file is built (`compiler.parity.check_parity`).
 
     Raises: BadModelError with tf2onnx's own words; MissingExtraError.
     """

@@ -18,8 +18,8 @@ from compiler.placement.from_onnx import read_onnx
 from compiler.placement.from_tflite import read_tflite
 from compiler.placement.ledger import Ledger, Row, unexplained
 from compiler.placement.lint import Finding, lint_onnx, lint_tflite
+from compiler.placement.npu_candidates import hold_npu
 from compiler.placement.place import Placed, npu_tool, npu_variant, place
-from compiler.placement.simulated import hold_npu
 from compiler.placement.vela_report import Estimate
 from compiler.quantize.float_state import layers_of_state
 from compiler.quantize.split_outputs import joins_at_outputs

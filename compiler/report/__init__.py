@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from compiler.json_objects import to_json
 from compiler.report.card import make_card
 from compiler.report.sbom import make_sbom
-from compiler.result import Compiled, to_json
+from compiler.result import Compiled
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 

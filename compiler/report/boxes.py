@@ -9,7 +9,7 @@ from compiler.detection.packed import Real, unpack_found, unpack_truth
 from compiler.detection.pairs import differs, paired
 from compiler.metrics import METRICS
 from compiler.metrics.mean_average_precision import MeanAveragePrecision
-from compiler.report import charts
+from compiler.report.charts.classes import ClassRow
 from compiler.report.flip import Flip, as_url, fitted
 from compiler.result import Compiled
 from edge.boxes import Boxes
@@ -31,7 +31,7 @@ def changed_boxes(compiled: Compiled, indices: NDArray[np.int64]) -> list[Flip]:
     return [_changed(compiled, int(index)) for index in indices]
 
 
-def boxes_by_label(compiled: Compiled) -> list[charts.ClassRow]:
+def boxes_by_label(compiled: Compiled) -> list[ClassRow]:
     """Average precision of each label that the report part has, float against compiled."""
     metric, truth = METRICS[compiled.manifest.quality.metric], _truth(compiled)
     if not isinstance(metric, MeanAveragePrecision):
@@ -40,7 +40,7 @@ def boxes_by_label(compiled: Compiled) -> list[charts.ClassRow]:
     after = metric.by_label(compiled.judged.scores.values, truth)
     counts = {label: int((truth[..., 0] == label).sum()) for label in before}
     names = compiled.report_part.classes
-    return [charts.ClassRow(names[label], before[label], after[label], counts[label]) for label in sorted(before)]
+    return [ClassRow(names[label], before[label], after[label], counts[label]) for label in sorted(before)]
 
 
 def _changed(compiled: Compiled, index: int) -> Flip:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from math import isinf
 
-from compiler.budget import milliseconds, upper95
+from compiler.drop_bounds import upper95
 from compiler.measure import Measured, sqnr_of
-from compiler.report import charts, words
+from compiler.report import words
+from compiler.report.charts.point import Point
 from compiler.result import Compiled
-from compiler.summary import kib, value
+from compiler.words import kib, milliseconds, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,9 @@ def tried_rows(compiled: Compiled) -> list[TriedRow]:
     return [_tried(compiled, index) for index in _order(compiled)]
 
 
-def points_of(compiled: Compiled) -> list[charts.Point]:
+def points_of(compiled: Compiled) -> list[Point]:
     """One for each candidate, in the order in which they were built."""
-    return [charts.Point(_name(one), one, index == compiled.choice.main) for index, one in enumerate(compiled.measured)]
+    return [Point(_name(one), one, index == compiled.choice.main) for index, one in enumerate(compiled.measured)]
 
 
 def core_of(compiled: Compiled) -> str:

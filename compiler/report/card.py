@@ -3,11 +3,11 @@
 Headings follow "Model Cards for Model Reporting" (Mitchell et al., FAT* 2019), without those that only its maker knows.
 """
 
-from compiler.budget import milliseconds, points
 from compiler.measure import Measured
 from compiler.report.steps import steps
 from compiler.result import Compiled
-from compiler.summary import UNTOUCHED, kib, value
+from compiler.summary import UNTOUCHED
+from compiler.words import kib, milliseconds, points, value
 from edge.manifest import Manifest
 
 ASK = "Who trained it, on what, and for whom it is meant, is not in the file: ask its maker."

@@ -1,9 +1,11 @@
 """What the compiled model decides otherwise than the float model: by class, as a matrix, and sample by sample."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from compiler.report import charts
 from compiler.report.boxes import boxes_by_label, changed_boxes, changed_pictures
+from compiler.report.charts.classes import ClassRow
+from compiler.report.charts.confusion import Counts
 from compiler.report.flip import Flip, as_url, fitted
 from compiler.result import Compiled
 
@@ -11,7 +13,7 @@ FLIPS_SHOWN = 24
 THUMB_PIXELS = 112
 
 
-def changed(compiled: Compiled) -> charts.Counts:
+def changed(compiled: Compiled) -> NDArray[np.int64]:
     """Indices of the samples that float and compiled decide differently."""
     if compiled.manifest.task == "detect":
         return changed_pictures(compiled)
@@ -26,7 +28,7 @@ def flips(compiled: Compiled) -> list[Flip]:
     return [_flip(compiled, int(index)) for index in shown]
 
 
-def by_class(compiled: Compiled) -> list[charts.ClassRow]:
+def by_class(compiled: Compiled) -> list[ClassRow]:
     """Share of each class that both models decide rightly; of a detector each label's precision."""
     if compiled.manifest.task == "detect":
         return boxes_by_label(compiled)
@@ -37,11 +39,11 @@ def by_class(compiled: Compiled) -> list[charts.ClassRow]:
         if of_class.any():
             before = float(compiled.reference.correct[of_class].mean())
             after = float(compiled.judged.scores.correct[of_class].mean())
-            rows.append(charts.ClassRow(name, before, after, int(of_class.sum())))
+            rows.append(ClassRow(name, before, after, int(of_class.sum())))
     return rows
 
 
-def confusion(compiled: Compiled) -> tuple[charts.Counts, tuple[str, ...]]:
+def confusion(compiled: Compiled) -> tuple[Counts, tuple[str, ...]]:
     """Count how often each class is taken for each, and name them; a detector decides between none."""
     classes = () if compiled.manifest.task == "detect" else compiled.report_part.classes
     counts = np.zeros((len(classes), len(classes)), np.int64)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from compiler.explain.advice import ADVICE
 from compiler.explain.cause import GOOD_DB
 from compiler.explain.layers import LayerError, measured_db, short_name
-from compiler.report import charts
+from compiler.report.charts.layers import LayerBar
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def layer_rows(layers: Sequence[LayerError]) -> list[LayerRow]:
     return [_row(layer) for layer in layers]
 
 
-def layer_bars(layers: Sequence[LayerError]) -> list[charts.LayerBar]:
+def layer_bars(layers: Sequence[LayerError]) -> list[LayerBar]:
     """One for each layer that was measured alone."""
     return [_bar(layer) for layer in layers if measured_db(layer.alone_db) is not None]
 
@@ -52,10 +52,10 @@ def _row(layer: LayerError) -> LayerRow:
     )
 
 
-def _bar(layer: LayerError) -> charts.LayerBar:
+def _bar(layer: LayerError) -> LayerBar:
     said = "good enough" if layer.cause == "none" else layer.cause
     stands_out = layer.cause != "none" and layer.alone_db < GOOD_DB
-    return charts.LayerBar(short_name(layer.name), layer.alone_db, stands_out, f"{layer.name} ({layer.op}): {said}")
+    return LayerBar(short_name(layer.name), layer.alone_db, stands_out, f"{layer.name} ({layer.op}): {said}")
 
 
 def _decibels(value: float) -> str:

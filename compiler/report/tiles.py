@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from compiler.budget import points, upper95
-from compiler.choose import least_agreement
+from compiler.drop_bounds import upper95
 from compiler.measure import Measured
+from compiler.objection import least_agreement
 from compiler.report.words import milliseconds
 from compiler.result import Compiled
-from compiler.summary import kib, value
+from compiler.words import kib, points, value
 
 METRIC_TITLES = {
     "accuracy": "Accuracy",

@@ -7,8 +7,14 @@ from datetime import UTC, datetime
 import msgspec
 
 from compiler.budget import Clause
-from compiler.report import charts, decisions
+from compiler.report import decisions
 from compiler.report.candidates import CandidateRow, TriedRow, candidate_rows, core_of, points_of, tried_rows
+from compiler.report.charts.classes import by_class
+from compiler.report.charts.confusion import confusion
+from compiler.report.charts.intervals import intervals
+from compiler.report.charts.layers import layers
+from compiler.report.charts.pareto import pareto
+from compiler.report.charts.scatter import scatter
 from compiler.report.flip import Flip
 from compiler.report.layer_rows import LayerRow, layer_bars, layer_rows
 from compiler.report.placed import Placement, placement_of
@@ -16,7 +22,8 @@ from compiler.report.steps import Fact, steps
 from compiler.report.tiles import Tile, tiles
 from compiler.report.words import form, sentence
 from compiler.result import Compiled
-from compiler.summary import UNTOUCHED, kib
+from compiler.summary import UNTOUCHED
+from compiler.words import kib
 from edge.manifest import Manifest
 
 LAYERS_SHOWN = 20
@@ -83,7 +90,7 @@ def view_of(compiled: Compiled) -> View:
     quality, judged = main.quality, compiled.judged.candidate
     points, parts = points_of(compiled), _parts(compiled)
     timed = [point for point in points if not point.measured.timing.simulated]
-    layers = compiled.layers.rows[:LAYERS_SHOWN]
+    shown = compiled.layers.rows[:LAYERS_SHOWN]
     return View(
         title=f"{manifest.name} {manifest.version}",
         subtitle=f"{compiled.target.title} · {_what(manifest)} · {quality.metric}",
@@ -96,18 +103,18 @@ def view_of(compiled: Compiled) -> View:
         warnings=((sentence(UNTOUCHED),) if compiled.untouched else ()) + compiled.warnings,
         tiles=tiles(compiled),
         candidates=candidate_rows(compiled),
-        scatter=charts.scatter(timed, quality.metric, quality.reference),
-        pareto=charts.pareto(points, core_of(compiled)),
+        scatter=scatter(timed, quality.metric, quality.reference),
+        pareto=pareto(points, core_of(compiled)),
         mixed_parts=not all(compiled.proved(one) for one in compiled.measured),
-        layers=layer_rows(layers),
-        layers_chart=charts.layers(layer_bars(layers)),
+        layers=layer_rows(shown),
+        layers_chart=layers(layer_bars(shown)),
         layers_note=sentence(compiled.layers.note),
         layers_more=max(0, len(compiled.layers.rows) - LAYERS_SHOWN),
         placement=placement_of(compiled),
         tried=tried_rows(compiled),
-        intervals=charts.intervals(points, float(manifest.provenance.recipe["max_drop"])),
-        confusion=charts.confusion(*decisions.confusion(compiled)),
-        by_class=charts.by_class(decisions.by_class(compiled)),
+        intervals=intervals(points, float(manifest.provenance.recipe["max_drop"])),
+        confusion=confusion(*decisions.confusion(compiled)),
+        by_class=by_class(decisions.by_class(compiled)),
         confusion_note=f"{decisions.counted(compiled)} of the report part, decided by the compiled model.",
         flips=decisions.flips(compiled),
         flips_total=len(decisions.changed(compiled)),

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from compiler.candidate import Candidate
-from compiler.measure import Predictor
 from compiler.placement.from_onnx import read_onnx
 from compiler.placement.from_tflite import read_tflite
+from compiler.prediction import Predictor
 from compiler.tuning.bound import Unit
 from edge.manifest import Latency
 from edge.target import Target

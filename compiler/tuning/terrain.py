@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from compiler.candidate import Candidate
+from compiler.effort import Effort, plans, runtimes_for
 from compiler.explain.layer_by_layer import explain_layers
 from compiler.ground import Ground
-from compiler.measure import Measured, Predictor, measure_candidates, no_prediction, sqnr_of
+from compiler.measure import Measured, measure_candidates, sqnr_of
 from compiler.mixed import MOST_LAYERS, MOST_SHARE, bridged
-from compiler.plan import Activations, Effort, Pass, Plan, plans, runtimes_for
+from compiler.plan import Activations, Pass, Plan
+from compiler.prediction import Predictor, no_prediction
 from compiler.quantize.error import CEILING_DB
 from compiler.search import Shelf
 from compiler.tuning.cost import Yard, yard
@@ -43,7 +45,7 @@ class Terrain:
     def rank_layers(self) -> tuple[str, ...]:
         """Name the layers that cost something in int8, the costliest first; none where mixed plans are not allowed."""
         bench = self.shelf.builder.bench(self.runtime)
-        if "mixed" not in self.ground.here.dtypes or len(bench.network.layers) > MOST_LAYERS:
+        if "mixed" not in self.ground.here.dtypes or len(bench.reference.network.layers) > MOST_LAYERS:
             return ()
 
         def measure() -> list[str]:
@@ -59,7 +61,7 @@ class Terrain:
     def space(self, ranked: Sequence[str]) -> Space:
         """Return all integer plans of the runtime; `ranked`: layers that may stay float, the costliest first."""
         kinds = get_args(Activations) if self.runtime == "onnxruntime" else (self.plain.activations,)
-        network = self.shelf.builder.bench(self.runtime).network if ranked else None
+        network = self.shelf.builder.bench(self.runtime).reference.network if ranked else None
         mixes = [bridged(ranked[:count], network) for count in range(1, len(ranked) + 1)] if network else []
         return Space(self.runtime, kinds, tuple(dict.fromkeys(mixes)), self._passes())
 

@@ -11,9 +11,9 @@ from random import Random
 from compiler.cache import code_digest, key_of
 from compiler.ground import Ground, lay_ground
 from compiler.load.state import write_states
-from compiler.measure import Predictor, no_prediction
 from compiler.opening import Request
 from compiler.packing import Order, tool_versions
+from compiler.prediction import Predictor, no_prediction
 from compiler.search import Shelf
 from compiler.stage import Stage
 from compiler.tuning.bound import Bound

@@ -6,10 +6,11 @@ from rich.console import Group
 from rich.text import Text
 
 from compiler.plan import PERCENTILE, Plan, parse_plan
-from compiler.summary import kib, render, table
+from compiler.table import render, table
 from compiler.tuning.front import Gain, front, gains, unbeaten
 from compiler.tuning.tried import Tried
 from compiler.tuning.tune import Tuned
+from compiler.words import kib
 
 
 def tuned_to_json(tuned: Tuned) -> dict[str, Any]:

@@ -11,12 +11,12 @@ import pytest
 
 from compiler.again import compile_again, fingerprint
 from compiler.cache import Cache
+from compiler.json_objects import Json, to_json
 from compiler.load import load_model
 from compiler.opening import Request
 from compiler.packing import Order
 from compiler.pipeline import compile_model
 from compiler.plan import Plan
-from compiler.result import Json, to_json
 from compiler.search import Scope
 from compiler.summary import summarize
 from edge import console

@@ -8,8 +8,10 @@ import pytest
 from compiler.budget import Budget, insist, judge
 from compiler.candidate import Candidate
 from compiler.compare import Comparison
-from compiler.measure import Measured, Scores, Timing
+from compiler.measure import Measured
 from compiler.paired import lower_bound, upper_bound
+from compiler.run import Scores
+from compiler.timing import Timing
 from edge.errors import BudgetBrokenError, BudgetUnprovenError
 from edge.manifest import Latency, Quality, TensorSpec, Variant
 

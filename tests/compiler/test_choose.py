@@ -11,8 +11,10 @@ from compiler.budget import Budget
 from compiler.candidate import Candidate
 from compiler.choose import Choice, choose
 from compiler.compare import Comparison
-from compiler.measure import Measured, Scores, Timing
+from compiler.measure import Measured
 from compiler.plan import Plan
+from compiler.run import Scores
+from compiler.timing import Timing
 from edge.errors import BadModelError
 from edge.manifest import Latency, Quality, RuntimeName, TensorSpec, Variant
 from edge.target import Target, load_target

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.contract import beside, read_labels, resolve_contract
+from compiler.contract import resolve_contract
+from compiler.contract.file import beside, read_labels
 from compiler.dataset import Data, Kind
 from compiler.load.source import SourceModel, guess_layout
 from edge.errors import BadDataError, BadInputContractError, FileMissingError

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from compiler.dataset import Samples, arrange
+from compiler.arrange import arrange
+from compiler.dataset import Samples
 from compiler.read_data import open_data
 from edge.errors import BadDataError, EdgeError, FileMissingError
 from edge.manifest import ImageInput, InputContract, SeriesInput, TensorInput

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from compiler.builder import Builder
 from compiler.cache import Cache
-from compiler.candidate import Builder
 from compiler.contract import resolve_contract
 from compiler.detection.head import shapes_of
 from compiler.detection.packed import BoxReader

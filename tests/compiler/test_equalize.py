@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from torch import nn
 
-from compiler.candidate import Builder, Candidate
+from compiler.builder import Builder
+from compiler.candidate import Candidate
 from compiler.load import SourceModel
 from compiler.load.state import Port
 from compiler.load.torch_module import from_module

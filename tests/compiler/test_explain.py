@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
 from compiler.explain import LayerError, classify, rank_layers
 from compiler.load import SourceModel, load_model
 from compiler.observe.ranges import ranges_of
@@ -68,8 +68,8 @@ def one_bad_layer(tmp_path_factory: pytest.TempPathFactory) -> SourceModel:
 def rows(one_bad_layer: SourceModel) -> tuple[LayerError, ...]:
     builder = Builder(one_bad_layer, lambda: iter(SAMPLES))
     integer = builder.build(Plan("onnxruntime", "int8")).data
-    bench = builder.bench("onnxruntime")
-    return rank_layers(bench, ranges=ranges_of(bench.seen, "minmax"), integer=integer)
+    reference = builder.bench("onnxruntime").reference
+    return rank_layers(reference, ranges=ranges_of(reference.seen, "minmax"), integer=integer)
 
 
 def test_the_bad_layer_comes_first_and_its_channels_are_blamed(rows: tuple[LayerError, ...]) -> None:
@@ -89,7 +89,7 @@ def test_keeping_the_worst_layers_in_float_brings_the_output_back(
     all_int8 = bench.make(Plan("onnxruntime", "int8")).sqnr_db
     worst = tuple(row.name for row in rows[:4])
     mixed = builder.build(Plan("onnxruntime", "mixed", keep_float=worst))
-    assert bench.judge(mixed.data) > all_int8 + 10
+    assert bench.reference.judge(mixed.data) > all_int8 + 10
     assert mixed.variant.dtype == "mixed"
     assert "computed in float: " in mixed.note
 

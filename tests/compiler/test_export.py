@@ -10,7 +10,8 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from compiler.candidate import Builder, Candidate
+from compiler.builder import Builder
+from compiler.candidate import Candidate
 from compiler.load import SourceModel, load_model
 from compiler.search import Scope, planned
 from edge.errors import BadModelError

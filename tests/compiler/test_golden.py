@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from compiler.golden import LEAST, real_pool, synthetic_inputs
-from compiler.measure import InputStatistics
+from compiler.inputs import InputStatistics
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
 from compiler.result import Compiled

@@ -9,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
+from compiler.effort import LEARNED
 from compiler.export import FORMATS
 from compiler.load.state import Port
 from compiler.load.torch_module import from_module
-from compiler.plan import LEARNED, Plan
+from compiler.plan import Plan
 from compiler.quantize.error import mean_sqnr_db
 from compiler.quantize.kernels import count_positions, fold_weight, pick_rows, unfold_weight, windows
 from compiler.quantize.round_weights import Problem, round_weights, scale_of
@@ -111,16 +112,16 @@ def builder() -> Builder:
 def test_windows_times_weights_is_what_the_runtime_computes(runtime: RuntimeName, builder: Builder) -> None:
     bench = builder.bench(runtime)
     verbs = FORMATS[Plan(runtime).file_format]
-    (tensors,) = verbs.run(bench.content, samples(1, seed=3))
-    outputs = {layer.name: layer.outputs[0] for layer in bench.network.layers}
-    kernels = verbs.read_kernels(bench.content)
+    (tensors,) = verbs.run(bench.reference.content, samples(1, seed=3))
+    outputs = {layer.name: layer.outputs[0] for layer in bench.reference.network.layers}
+    kernels = verbs.read_kernels(bench.reference.content)
     assert len(kernels) == 5
     for kernel in kernels:
-        weight = bench.network.constants[kernel.weight]
+        weight = bench.reference.network.constants[kernel.weight]
         view = windows(tensors[kernel.source], kernel, weight.shape)
         rows = pick_rows(view, kernel, np.arange(count_positions(view, kernel)))
         found = np.einsum("rgt,gct->rgc", rows, unfold_weight(weight, kernel)).reshape(len(rows), -1)
-        found = found + bench.network.constants[kernel.bias].reshape(-1)
+        found = found + bench.reference.network.constants[kernel.bias].reshape(-1)
         exact = tensors[outputs[kernel.name]]
         by_row = exact if kernel.channels_last or exact.ndim == 2 else np.moveaxis(exact, 1, -1)
         by_row = by_row.reshape(len(rows), -1)
@@ -160,10 +161,10 @@ def test_the_file_holds_exactly_the_learned_codes(
     bench = builder.bench(runtime)
     made = bench.make(Plan(runtime, "int8", passes=("learn-rounding",)))
     assert "learn-rounding: kept" in made.note, made.note
-    kernels = FORMATS[Plan(runtime).file_format].read_kernels(bench.content)
+    kernels = FORMATS[Plan(runtime).file_format].read_kernels(bench.reference.content)
     assert len(learned) == len(kernels)
     for kernel, solution in zip(kernels, learned, strict=True):
-        shape = bench.network.constants[kernel.weight].shape
+        shape = bench.reference.network.constants[kernel.weight].shape
         expected = fold_weight(solution.codes.astype(np.float32), kernel, shape)
         np.testing.assert_array_equal(codes_in(made.content, kernel.weight, runtime), expected)
 
@@ -208,8 +209,8 @@ def test_a_few_samples_are_refused_for_they_would_be_learned_by_heart(builder: B
 
 def test_a_layer_that_stays_float_keeps_its_weights(builder: Builder) -> None:
     bench = builder.bench("onnxruntime")
-    first, *_ = FORMATS["onnx"].read_kernels(bench.content)
+    first, *_ = FORMATS["onnx"].read_kernels(bench.reference.content)
     plan = Plan("onnxruntime", "mixed", passes=("learn-rounding",), keep_float=(first.name,))
     made = bench.make(plan)
     constants = FORMATS["onnx"].read_network(made.content).constants
-    np.testing.assert_array_equal(constants[first.weight], bench.network.constants[first.weight])
+    np.testing.assert_array_equal(constants[first.weight], bench.reference.network.constants[first.weight])

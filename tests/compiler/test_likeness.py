@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from compiler.inputs import InputStatistics
 from compiler.likeness import judge_likeness
-from compiler.measure import InputStatistics
 
 RNG = np.random.default_rng(2)
 

@@ -6,21 +6,15 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
 from compiler.compare import compare
 from compiler.dataset import Samples
-from compiler.measure import (
-    measure_again,
-    measure_candidates,
-    no_prediction,
-    real_inputs,
-    run_reference,
-    run_session,
-    score,
-    statistics_of,
-)
+from compiler.inputs import real_inputs, statistics_of
+from compiler.measure import measure_again, measure_candidates
 from compiler.opening import Request, open_subject
 from compiler.packing import Order
+from compiler.prediction import no_prediction
+from compiler.run import run_reference, run_session, score
 from compiler.search import Scope, planned
 from compiler.split import split
 from compiler.subject import Subject

@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compiler.builder import Builder
 from compiler.cache import Cache
-from compiler.candidate import Builder
 from compiler.ground import lay_ground
 from compiler.load import load_model
-from compiler.measure import Measured, measuring, no_prediction, sqnr_of
+from compiler.measure import Measured, measuring, sqnr_of
 from compiler.nearness import Nearness
 from compiler.opening import Request
 from compiler.packing import Order
 from compiler.plan import Plan
+from compiler.prediction import no_prediction
 from compiler.quantize.onnx_qdq import quantize_onnx
 from compiler.search import Scope, Shelf, search
 from compiler.tuning.terrain import survey
@@ -29,7 +30,8 @@ def builder(colour_model: Path) -> Builder:
 
 def measured(builder: Builder, plan: Plan) -> Measured:
     from compiler.compare import Comparison
-    from compiler.measure import Scores, Timing
+    from compiler.run import Scores
+    from compiler.timing import Timing
     from edge.manifest import Quality
 
     quality = Quality(
@@ -44,7 +46,7 @@ def test_an_integer_file_is_ranked_by_its_scores_before_the_soft_max(builder: Bu
     exact, plan = builder.build(Plan("onnxruntime")), Plan("onnxruntime", "int8", "uint8")
     near = Nearness(lambda: iter(X), [bytes([at]) for at in range(20)], Cache(tmp_path), lambda _: exact)
     one, as_float = near.after(lambda _: (measured(builder, plan), measured(builder, Plan("onnxruntime"))))([])
-    assert one.before_squash_db == pytest.approx(builder.bench("onnxruntime").judge(one.candidate.data))
+    assert one.before_squash_db == pytest.approx(builder.bench("onnxruntime").reference.judge(one.candidate.data))
     assert sqnr_of(one) == one.before_squash_db
     assert as_float.before_squash_db is None
     again = Nearness(lambda: iter(()), near.digests, Cache(tmp_path), lambda _: exact)  # samples would be missed

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
+from compiler.effort import plans, runtimes_for
 from compiler.export import FORMATS
 from compiler.export import tflite_to_onnx as converter
 from compiler.export.tflite_to_onnx import tflite_to_onnx, with_onnx
@@ -15,7 +16,7 @@ from compiler.load import load_model
 from compiler.load.tflite_file import load_tflite
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
-from compiler.plan import Plan, plans, runtimes_for
+from compiler.plan import Plan
 from compiler.search import Scope
 from compiler.summary import summarize
 from edge import console

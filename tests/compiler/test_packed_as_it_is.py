@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
 from compiler.explain.bundle import Question, explain_bundle
 from compiler.load import load_model
 from compiler.packing import Order

@@ -153,7 +153,7 @@ def test_a_wrong_colour_order_is_warned_of_by_naming_the_contract_first(
 def test_nothing_is_written_when_no_candidate_is_good_enough(
     tmp_path: Path, colour_model: Path, colour_pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("compiler.choose.MIN_AGREEMENT", 1.01)
+    monkeypatch.setattr("compiler.objection.MIN_AGREEMENT", 1.01)
     with pytest.raises(BadModelError, match="no candidate for raspberrypi4 is good enough"):
         compile_to(tmp_path, colour_model, colour_pictures)
     assert list(tmp_path.iterdir()) == []

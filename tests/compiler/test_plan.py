@@ -1,6 +1,7 @@
 import pytest
 
-from compiler.plan import Effort, Plan, parse_plan, plans
+from compiler.effort import Effort, plans
+from compiler.plan import Plan, parse_plan
 from edge.errors import BadArgumentError
 from edge.target import Target, load_target
 

@@ -7,7 +7,8 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 from numpy.typing import NDArray
 
-from compiler.candidate import Builder, Candidate
+from compiler.builder import Builder
+from compiler.candidate import Candidate
 from compiler.load import SourceModel, load_model
 from compiler.load.state import Port
 from compiler.load.torch_module import from_module

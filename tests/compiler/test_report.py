@@ -13,8 +13,12 @@ import pytest
 from compiler.explain.layers import short_name
 from compiler.packing import Order
 from compiler.pipeline import Request, compile_model
-from compiler.report import charts
 from compiler.report.card import make_card
+from compiler.report.charts.axis import Axis
+from compiler.report.charts.confusion import confusion
+from compiler.report.charts.layers import LayerBar, layers
+from compiler.report.charts.pareto import front, pareto
+from compiler.report.charts.point import Point
 from compiler.report.placed import placement_of
 from compiler.result import Compiled
 from edge import console
@@ -97,18 +101,18 @@ def test_report_json_is_what_json_prints(compiled: Compiled) -> None:
 
 def test_hostile_labels_are_only_text() -> None:
     counts = np.array([[3, 1], [0, 2]])
-    drawing = charts.confusion(counts, ("<script>alert(1)</script>", '"><img src=x>'))
+    drawing = confusion(counts, ("<script>alert(1)</script>", '"><img src=x>'))
     assert "<script" not in drawing
     assert "<img" not in drawing
 
 
 def test_very_many_classes_are_not_drawn_cell_by_cell() -> None:
-    assert charts.confusion(np.eye(1000, dtype=np.int64), [str(i) for i in range(1000)]) == ""
+    assert confusion(np.eye(1000, dtype=np.int64), [str(i) for i in range(1000)]) == ""
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-0.013, 0.021), (88.1, 91.3), (0, 731)])
 def test_axes_have_a_few_round_ticks_inside(low: float, high: float) -> None:
-    ticks = charts.Axis(low, high, 0, 100).ticks()
+    ticks = Axis(low, high, 0, 100).ticks()
     assert 2 <= len(ticks) <= 7
     assert all(low - 1e-9 <= tick <= high + 1e-9 for tick in ticks)
 
@@ -138,14 +142,14 @@ def test_the_card_says_what_it_is_how_good_and_what_was_not_measured(compiled: C
 
 
 def test_the_pareto_front_holds_who_has_neither_less_loss_nor_less_time() -> None:
-    assert charts.front([(3.0, 0.0), (1.0, 0.5), (2.0, 0.6), (1.0, 0.9)]) == [1, 0]
+    assert front([(3.0, 0.0), (1.0, 0.5), (2.0, 0.6), (1.0, 0.9)]) == [1, 0]
 
 
 def test_layers_are_drawn_with_what_stands_out_marked() -> None:
-    drawn = charts.layers([charts.LayerBar("<a>", 12.0, True, "<a>: weights"), charts.LayerBar("b", -3.0, False, "b")])
+    drawn = layers([LayerBar("<a>", 12.0, True, "<a>: weights"), LayerBar("b", -3.0, False, "b")])
     assert drawn.count('class="bar bad"') == 1
     assert "<a>" not in drawn
-    assert charts.layers([]) == ""
+    assert layers([]) == ""
 
 
 def test_the_page_says_what_was_tried_what_each_layer_costs_and_where_it_computes(
@@ -162,12 +166,12 @@ def test_the_page_says_what_was_tried_what_each_layer_costs_and_where_it_compute
 
 
 def test_times_that_nobody_could_predict_are_not_drawn_and_those_predicted_are(compiled: Compiled) -> None:
-    points = [charts.Point(f"form {at}", one, at == 0) for at, one in enumerate(compiled.measured)]
-    assert charts.pareto(points, "cortex-a72") == ""
+    points = [Point(f"form {at}", one, at == 0) for at, one in enumerate(compiled.measured)]
+    assert pareto(points, "cortex-a72") == ""
     slow = Latency(
         core="cortex-a72", runtime="onnxruntime", kind="predicted", ms=2.0, low=1.0, high=3.0, source="a test"
     )
     timed = [replace(point, measured=replace(point.measured, predicted=slow)) for point in points]
-    drawn = charts.pareto(timed, "cortex-a72")
+    drawn = pareto(timed, "cortex-a72")
     assert drawn.count('class="whisker"') == len(points)
     assert drawn.count('class="front"') == 1

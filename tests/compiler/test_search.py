@@ -113,7 +113,7 @@ def test_what_was_built_is_taken_from_the_cache_and_gives_the_same_bundle(
     fragile: tuple[Path, Path], normal: tuple[Compiled, Cache], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, cache = normal
-    monkeypatch.setattr("compiler.candidate.Builder.build", lambda *_: pytest.fail("it was built again"))
+    monkeypatch.setattr("compiler.builder.Builder.build", lambda *_: pytest.fail("it was built again"))
     second = compile_it(fragile, tmp_path, Scope("normal", cache=cache), budget=Budget(0.02, asked=True))
     assert second.bundle.read_bytes() == first.bundle.read_bytes()
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from compiler.arrange import arrange
 from compiler.contract import resolve_contract
-from compiler.dataset import Data, arrange
+from compiler.dataset import Data
 from compiler.evaluate import evaluate_bundle
 from compiler.load.source import SourceModel, guess_layout
 from compiler.packing import Order

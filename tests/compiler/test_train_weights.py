@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from compiler.candidate import Builder
+from compiler.builder import Builder
+from compiler.effort import plans
 from compiler.load.source import SourceModel
 from compiler.load.state import Port
 from compiler.load.tflite_file import load_tflite
 from compiler.load.torch_module import from_module
-from compiler.plan import Plan, parse_plan, plans
+from compiler.plan import Plan, parse_plan
 from compiler.quantize.error import mean_sqnr_db
 from compiler.quantize.workbench import Workbench
 from edge.errors import BadArgumentError

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-sys.path.append(str(Path(__file__).parent))  # canaries.py
+sys.path.append(str(Path(__file__).parent))  # canaries.py, rollouts.py, serving.py
+
+from serving import Served, serving
 
 from edge.bundle import Baseline, Golden, pack
 from edge.manifest import Manifest, Provenance, Quality, TensorInput, TensorSpec, Tolerance, Variant
@@ -128,3 +131,10 @@ def broker(
     yield running
     running.process.terminate()
     assert running.process.wait(20) is not None
+
+
+@pytest.fixture
+def served(fleet: Any) -> Iterator[Served]:
+    """A service of this test's own."""
+    with serving(fleet) as one:
+        yield one

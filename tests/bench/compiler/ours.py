@@ -12,8 +12,13 @@ from cases import CASES
 from prepare import open_case, silent
 
 from compiler.budget import Budget
-from compiler.choose import choose, objection, sqnr_of
-from compiler.measure import Measured, Predictor, is_this_kind, measuring, real_inputs, run_reference, score
+from compiler.choose import choose
+from compiler.host import is_this_kind
+from compiler.inputs import real_inputs
+from compiler.measure import Measured, measuring, sqnr_of
+from compiler.objection import objection
+from compiler.prediction import Predictor
+from compiler.run import run_reference, score
 from compiler.search import Found, Scope, search
 from compiler.split import split
 from compiler.subject import Subject

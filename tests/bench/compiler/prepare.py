@@ -14,12 +14,12 @@ import msgspec
 import numpy as np
 from cases import CASES, Case
 
+from compiler.effort import REACHES
 from compiler.export import FORMATS
+from compiler.inputs import real_inputs
 from compiler.load import load_model
-from compiler.measure import real_inputs
 from compiler.opening import Request, open_subject
 from compiler.packing import Order
-from compiler.plan import REACHES
 from compiler.split import split
 from compiler.subject import Subject
 from edge.errors import BadModelError, MissingExtraError

@@ -20,9 +20,10 @@ from endurance_page import write_page
 from rig import EDGE, make_bundle, remember
 from worlds import WORLDS, Keys
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "agent"))  # their models of series and sound
+sys.path.insert(0, str(Path(__file__).parents[2] / "agent"))  # their models of series
+sys.path.insert(0, str(Path(__file__).parents[2] / "agent" / "sound"))  # and of sound
 from test_series import clip_bundle
-from test_sound import tone_bundle
+from tones import tone_bundle
 
 from edge_agent.recording.chunks import ChunkReader
 from edge_agent.recording.messages import Turn

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from rig import frames
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "agent"))  # their sound card, and how they write sound
-from test_sound import HIGH_HZ, LOW_HZ, RATE, Card, tone
-from test_sound import write as write_wav
+sys.path.insert(0, str(Path(__file__).parents[2] / "agent" / "sound"))  # their sound card, and how they write sound
+from sound_card import Card
+from tones import HIGH_HZ, LOW_HZ, RATE, tone
+from tones import write as write_wav
 
 from edge_agent.sensors.i2c import DEVICES, REGISTERS
 from edge_agent.sensors.modbus_simulator import ModbusSimulator

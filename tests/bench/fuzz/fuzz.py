@@ -100,7 +100,7 @@ def _write(done: dict[str, Outcome], arguments: argparse.Namespace) -> None:
 
 
 def _machine() -> str:
-    from compiler.measure import host_core
+    from compiler.host import host_core
 
     return f"{host_core()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 

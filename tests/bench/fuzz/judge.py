@@ -59,9 +59,9 @@ def unmeasured_claim(path: Path, printed: Path, data: Path) -> str:
 
 def _measure(bundle, session, data: Path) -> tuple[float, int]:  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Accuracy on the report part, counted here."""
-    from compiler.dataset import arrange
-    from compiler.measure import run_session
+    from compiler.arrange import arrange
     from compiler.read_data import open_data
+    from compiler.run import run_session
     from compiler.split import split
 
     manifest = bundle.manifest

@@ -166,7 +166,7 @@ def _write_tflite(folder: Path) -> None:
 
 def _quantized(small: bytes) -> bytes:
     """The int8 form of a float file, ranges from the samples."""
-    from compiler.candidate import Builder
+    from compiler.builder import Builder
     from compiler.load.tflite_file import load_tflite
     from compiler.plan import Plan
 

@@ -10,12 +10,14 @@ import pytest
 
 from compiler.cache import Cache
 from compiler.evaluate import evaluate_bundle
+from compiler.json_objects import to_json
 from compiler.pipeline import Request, compile_model
 from compiler.placement import rknn
-from compiler.placement.simulated import Simulators, npu_plans
+from compiler.placement.npu_candidates import npu_plans
+from compiler.placement.simulated import Simulators
 from compiler.plan import Plan
 from compiler.recipe import read_recipe, request_of
-from compiler.result import Compiled, to_json
+from compiler.result import Compiled
 from compiler.search import Scope
 from compiler.summary import summarize
 from edge import console

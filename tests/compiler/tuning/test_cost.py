@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compiler.candidate import Builder, Candidate
+from compiler.builder import Builder
+from compiler.candidate import Candidate
 from compiler.load import load_model
 from compiler.plan import Plan
 from compiler.tuning.cost import Yard, share_in_float
@@ -23,7 +24,7 @@ def files(tuned_model: Path, tuned_data: Path) -> dict[str, Candidate]:
     with np.load(tuned_data) as data:
         samples = data["x"][:20, None]
     builder = Builder(load_model(str(tuned_model)), lambda: iter(samples))
-    layers = [layer.name for layer in builder.bench("litert").network.layers if layer.op == "CONV_2D"]
+    layers = [layer.name for layer in builder.bench("litert").reference.network.layers if layer.op == "CONV_2D"]
     plans = {"float": Plan("litert"), "int8": Plan("litert", "int8")}
     plans |= {
         name: Plan("litert", "mixed", keep_float=(layer,))

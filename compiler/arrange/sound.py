@@ -1,17 +1,15 @@
 """Labelled sound as the samples of an audio contract: clips cut into windows, each window's features made once."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from compiler.dataset import Array, Data
+from compiler.remember import remembered
 from edge.errors import BadDataError
 from edge.manifest import AudioInput
 from edge.preprocess import contract_shape
 from edge.sound import Features, to_real, values_of, window_samples
-
-CACHE_BYTES = 256 * 2**20
 
 
 def cut_sound(data: Data, contract: AudioInput) -> Data:
@@ -46,7 +44,7 @@ def cut_sound(data: Data, contract: AudioInput) -> Data:
         where=tuple(data.where[clip] if not start else f"{data.where[clip]} from {start}" for clip, start in windows),
         targets=None if data.targets is None else data.targets[[clip for clip, _ in windows]],
         shape=(contract.window, values_of(contract)),
-        read=_remembered(read),
+        read=remembered(read),
         lengths=(),
     )
 
@@ -69,20 +67,3 @@ def take_features(data: Data, contract: AudioInput) -> Data:
         return np.stack([turn(step) for step in found]) if data.steps else turn(found)
 
     return replace(data, shape=(rows, values), read=read)
-
-
-def _remembered(read: Callable[[int], Array]) -> Callable[[int], Array]:
-    """Every candidate sees all samples, and features cost about as much as a small model."""
-    known: dict[int, Array] = {}
-    room = [CACHE_BYTES]
-
-    def look_up(index: int) -> Array:
-        if index in known:
-            return known[index]
-        made = read(index)
-        if made.nbytes <= room[0]:
-            room[0] -= made.nbytes
-            known[index] = made
-        return made
-
-    return look_up

@@ -1,0 +1,1 @@
+"""Drawings of the report as inline SVG, one file each."""
