@@ -141,7 +141,7 @@ def _announce(control: Control, announcer: MqttAnnouncer, stop: threading.Event)
 
 
 def listen(path: Path) -> socket.socket:
-    """A Unix socket that only its owner may open, from its first moment on."""
+    """A Unix socket that only its owner may open, from its first moment on; who calls before it is served waits."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
@@ -149,6 +149,7 @@ def listen(path: Path) -> socket.socket:
         listener.bind(socket_address(path))
     finally:
         os.umask(before)
+    listener.listen()
     return listener
 
 

@@ -25,7 +25,7 @@ BUILD = """
 import sys
 from pathlib import Path
 import numpy as np
-from compiler.candidate import Builder
+from compiler.builder import Builder
 from compiler.load import load_model
 from compiler.search import Scope, planned
 from edge.target import load_target
