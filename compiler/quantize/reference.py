@@ -14,7 +14,7 @@ from compiler.export import FORMATS
 from compiler.observe import Observations
 from compiler.observe.ranges import Range
 from compiler.plan import Format
-from compiler.quantize.calibration import JUDGED, Calibration, Portions, Sample
+from compiler.quantize.calibration import Calibration, Portions, Sample
 from compiler.quantize.error import mean_sqnr_db
 from compiler.quantize.layers import Network
 from edge.errors import BadModelError
@@ -78,14 +78,14 @@ class Reference:
             yield [tensors[name].reshape(-1) for name in names or self.judged]
 
     def judge(
-        self, content: bytes, *, most: int | None = JUDGED, names: tuple[str, ...] = (), held_out: bool = False
+        self, content: bytes, *, most: int | None = None, names: tuple[str, ...] = (), held_out: bool = False
     ) -> float:
         """SQNR of the output of a file that lost most, decibels.
 
         Args:
             content: any file that was made of this one.
-            most: steps that count, of all sequences together, the first ones; None: all of the judged samples. Without
-                a state each sample is one step.
+            most: steps that count, of all sequences together, the first ones; None: all of the judged samples, for
+                the first steps of a sequence say little of a state. Without one each sample is one step.
             names: of the tensors to judge, if they are not called as here.
             held_out: by samples that nothing was learned from.
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 from compiler.plan import STATIC, Format, Pass, Plan, Ranges
 from compiler.quantize.calibration import Calibration
@@ -88,7 +87,7 @@ class Workbench:
 
     def _judged(self, name: Pass, best: _Best, changed: Work, plan: Plan) -> tuple[_Best, str]:
         """Keep what a pass changed, or not; and say so."""
-        judge, learns = partial(self.reference.judge, most=None), name in LEARNS
+        judge, learns = self.reference.judge, name in LEARNS
         content = quantize(self.reference, changed, plan)
         before = judge(best.content, names=best.work.judged, held_out=True) if learns else best.sqnr_db
         after = judge(content, names=changed.judged, held_out=learns)

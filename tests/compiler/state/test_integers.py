@@ -34,6 +34,14 @@ def test_a_long_memory_is_kept_in_float_where_eight_bits_would_forget(gatherer: 
     assert late[("float-state",)] < 0.1 * float(np.abs(exact).max())
 
 
+def test_a_file_with_a_memory_is_judged_by_the_same_steps_before_and_after_a_pass(gatherer: Path) -> None:
+    calibration = drifting(8, 300, noise=0.02)
+    bench = Builder(load_model(str(gatherer), GATHERER), lambda: iter(calibration)).bench("litert")
+    plain, passed = bench.make(Plan("litert", "int8")), bench.make(Plan("litert", "int8", passes=("float-state",)))
+    assert abs(plain.sqnr_db - bench.reference.judge(plain.content, most=20)) > 3  # so it matters which they are
+    assert f"float-state: kept, {plain.sqnr_db:.1f} to {passed.sqnr_db:.1f} dB" in passed.note
+
+
 def test_a_state_in_integers_comes_in_with_the_scale_with_which_it_left(gatherer: Path) -> None:
     made = Builder(load_model(str(gatherer), GATHERER), lambda: iter(drifting(24, 60))).build(Plan("litert", "int8"))
     (state,) = made.variant.state
