@@ -202,9 +202,8 @@ class Control:
                 self.artifacts.place(bundle)
             self.artifacts.place_deltas(self.repository.new_deltas(targets))
             self.repository.commit(targets, _utc(now_s))
-            self._swept_s = float(
-                "-inf"
-            )  # the next tick notes what is signed no more; a failure there fails no publish
+            # the next tick notes what is signed no more: a failure there fails no publish
+            self._swept_s = float("-inf")
 
     # --- rollouts ------------------------------------------------------------------------------
 

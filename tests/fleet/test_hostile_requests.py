@@ -1,5 +1,6 @@
 """Whatever a request holds: it gets a problem, changes nothing, and a client says the same."""
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -141,6 +142,17 @@ def test_without_a_service_the_client_says_how_to_start_one(fleet: Any) -> None:
     with FleetClient.local(fleet.folder.root) as client, pytest.raises(FleetError, match="no fleet service") as caught:
         client.status()
     assert "edge fleet serve" in caught.value.remedy
+
+
+def test_who_calls_before_the_service_is_up_waits_and_is_not_refused(tmp_path: Path) -> None:
+    listener = listen(tmp_path / "admin.sock")
+    with socket.socket(socket.AF_UNIX) as caller:
+        caller.connect(socket_address(tmp_path / "admin.sock"))
+        caller.sendall(b"GET")
+        served, _ = listener.accept()
+        assert served.recv(16) == b"GET"
+        served.close()
+    listener.close()
 
 
 def test_a_very_long_folder_name_does_not_matter(tmp_path: Path) -> None:
