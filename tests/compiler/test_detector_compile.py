@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from on_a_device import counted_on_a_device
 
 from compiler.builder import Builder
 from compiler.cache import Cache
@@ -28,10 +29,7 @@ from edge import console
 from edge.bundle import open_bundle
 from edge.errors import BadDataError, BadInputContractError
 from edge.manifest import Head
-from edge.preprocess import Preprocessor
-from edge.runtimes import check_golden, open_model, open_session, outputs_of, run_float
-from edge.score import make_scorer
-from edge.statistics import count
+from edge.runtimes import check_golden, open_model, open_session, run_float
 
 CELL, CELLS = 8, 4
 SIDE = CELL * CELLS
@@ -136,18 +134,8 @@ def test_the_bundle_says_how_boxes_are_read_and_how_good_they_are(compiled: Comp
 
 
 def test_its_baseline_counts_the_surest_box_of_each_picture_as_a_device_does(compiled: Compiled) -> None:
-    bundle = open_bundle(compiled.bundle)
-    session = open_session(bundle)
-    preprocessor = Preprocessor(bundle.manifest.input, session.variant.input)
-    score = make_scorer(bundle.manifest, session.variant)
-    assert score is not None
-    scores = []
-    for index in range(len(compiled.report_part)):
-        preprocessor.into(compiled.report_part.raw(index), session.input_buffer())
-        session.invoke()
-        scores.append(np.float32(score(outputs_of(session), None)))
-    session.close()
-    assert count(scores, bundle.manifest.score_edges).tolist() == bundle.baseline.scores.tolist()
+    counted = counted_on_a_device(compiled, range(len(compiled.report_part)))
+    assert counted == open_bundle(compiled.bundle).baseline.scores.tolist()
 
 
 def test_golden_samples_hold_on_the_devices_runtime(compiled: Compiled) -> None:

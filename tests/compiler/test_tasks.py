@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from on_a_device import counted_on_a_device
 
 from compiler.budget import Budget
 from compiler.evaluate import evaluate_bundle
@@ -16,11 +17,7 @@ from compiler.result import Compiled
 from edge import console
 from edge.bundle import open_bundle
 from edge.errors import BadDataError, BadInputContractError, BadModelError
-from edge.preprocess import Preprocessor
-from edge.quantization import dequantize
-from edge.runtimes import check_golden, open_session, outputs_of
-from edge.score import make_scorer
-from edge.statistics import count
+from edge.runtimes import check_golden, open_session
 
 RNG = np.random.default_rng(8)
 SENSORS, HIDDEN = 8, 2
@@ -100,23 +97,6 @@ def test_its_baseline_counts_the_score_by_edges_of_its_own(anomalies: Compiled) 
     assert bundle.baseline.scores.sum() == (anomalies.report_part.labels == 0).sum() < len(anomalies.split.report)
     assert (bundle.baseline.scores > 0).all()
     assert bundle.baseline.labels.shape == (0,)
-
-
-def counted_on_a_device(compiled: Compiled, indices: np.ndarray) -> list[int]:
-    """Samples of the report part, prepared, run and scored as `edge_agent.loop` does."""
-    bundle = open_bundle(compiled.bundle)
-    session = open_session(bundle)
-    preprocessor = Preprocessor(bundle.manifest.input, session.variant.input)
-    score = make_scorer(bundle.manifest, session.variant)
-    assert score is not None
-    scores = []
-    for index in indices:
-        preprocessor.into(compiled.report_part.raw(index), session.input_buffer())
-        sample = dequantize(session.input_buffer(), session.variant.input).copy()
-        session.invoke()
-        scores.append(np.float32(score(outputs_of(session), sample)))
-    session.close()
-    return count(scores, bundle.manifest.score_edges).tolist()
 
 
 def test_an_int8_autoencoder_scores_on_a_device_as_its_baseline_was_counted(anomalies: Compiled) -> None:
