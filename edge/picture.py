@@ -47,7 +47,7 @@ def fitter(shape: tuple[int, ...], width: int, height: int, how: Resize) -> Fitt
     h, w = shape[:2]
     taken, filled = placed(w, h, width, height, how)
     take, fill = _slices(taken), _slices(filled)
-    bring = _copy if taken[2:] == filled[2:] else _resizer(taken, filled)
+    bring = copy if taken[2:] == filled[2:] else _resizer(taken, filled)
     if taken == (0, 0, w, h) and filled == (0, 0, width, height):
         return bring
     bars = _bars(filled, width, height)
@@ -112,7 +112,8 @@ def _grey(planes: list[Pixels]) -> Pixels:
     return grey
 
 
-def _copy(image: Pixels, out: Pixels) -> None:
+def copy(image: NDArray[np.generic], out: NDArray[np.generic]) -> None:
+    """Write a picture that fits already, or what is none."""
     np.copyto(out, image)
 
 

@@ -41,7 +41,7 @@ class Press:
         """The slot of the next frame, claimed ahead in the form of the last one: that need not wait for the frame."""
         self._like: NDArray[np.generic] | None = None
         """Looks as the last picture did, for rehearsals; None: the next one is to be prepared for."""
-        self._fill: Fill = _copy
+        self._fill: Fill = picture.copy
         """Brings such a picture into such a slot."""
         self.dropped = 0
         """Frames that found no free slot."""
@@ -119,7 +119,7 @@ class Press:
         """For frames like `pixels`: how one becomes what the model gets, and a slot of that form."""
         self._writer.abort()
         self._next, self._like = None, np.zeros_like(pixels)
-        self._form, self._fill = (pixels.shape, pixels.dtype.type), _copy
+        self._form, self._fill = (pixels.shape, pixels.dtype.type), picture.copy
         contract = self._contract
         if isinstance(contract, ImageInput) and pixels.dtype == np.uint8:
             width, height = contract.width, contract.height
@@ -127,7 +127,3 @@ class Press:
             if pixels.shape[:2] != (height, width):
                 load_cv2()
             self._fill = cast("Fill", picture.fitter(pixels.shape, width, height, contract.resize))
-
-
-def _copy(pixels: NDArray[np.generic], out: NDArray[np.generic]) -> None:
-    np.copyto(out, pixels)

@@ -16,7 +16,7 @@ class DriftWatch:
     """Compares the last scores, at least 500 and about 2,000, with a bundle's baseline."""
 
     def __init__(self, baseline: tuple[int, ...], *, limit: float) -> None:
-        """`baseline`: counts by `edge.statistics.SCORE_EDGES`; empty when unknown. `limit`: PSI that is drift."""
+        """`baseline`: counts by the edges of its bundle; empty when unknown. `limit`: PSI that is drift."""
         self._baseline = np.asarray(baseline, dtype=np.int64)
         self._limit = limit
         self._last: deque[NDArray[np.int64]] = deque()
