@@ -1,4 +1,7 @@
-"""Which differences are still for somebody, and when the file of one may go; pure. Over the service: test_published_differences.py."""
+"""Which differences are still for somebody, and when the file of one may go; pure.
+
+Over the service: test_published_differences.py.
+"""
 
 import pytest
 
