@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,11 +73,11 @@ def run_session(
     step: Step,
     *,
     reader: BoxReader | None = None,
-    as_seen: bool = False,
 ) -> Run:
     """Run one open model over samples: preprocessing, quantization, the state and all.
 
-    `as_seen`: what rebuilds its input is compared with the input after quantization, else with the one before.
+    What rebuilds its input is compared with the input as the model saw it, after quantization, as on a device: an
+    anomaly that lies beyond the range of an integer input is clipped there, and must not count as found for it.
     """
     preprocessor = Preprocessor(contract, session.variant.input)
     outputs, values = [], []
@@ -88,12 +87,12 @@ def run_session(
         session.reset()
         for at, raw in enumerate(sequence, start=samples.judged - len(sequence)):
             preprocessor.into(raw, session.input_buffer())
-            x = _compared(session, preprocessor, raw, as_seen=as_seen) if compares else NOTHING
+            seen = dequantize(session.input_buffer(), session.variant.input) if compares else NOTHING
             _invoke(session, samples.where[index])
             if at >= 0:
                 said = outputs_of(session) if reader else (session.output(),)
                 outputs.append(np.concatenate([output.ravel() for output in said]).astype(np.float32))
-                values.append(reader.values(said) if reader else value_of(task, x, outputs[-1]))
+                values.append(reader.values(said) if reader else value_of(task, seen, outputs[-1]))
         if reader:
             _drop_last(outputs, len(values))
         step()
@@ -104,16 +103,13 @@ def run_as_counted(candidate: Candidate, subject: Subject, open_one: Open = open
     """Run a candidate over samples as a device counts them; nothing in it is right or wrong.
 
     All steps of a sequence count. Samples with an anomaly do not, as far as there are others: a device sees them
-    rarely, or it would be of no use. What was rebuilt is compared with what the model saw, not with the input before
-    quantization, which no device has.
+    rarely, or it would be of no use.
     """
     usual = subject.usual()
     samples = (usual if len(usual.samples) else subject).samples.judging_every_step()
     session = open_one(candidate.data, candidate.variant)
     try:
-        run = run_session(
-            session, subject.contract, samples, subject.task, lambda: None, reader=subject.reader, as_seen=True
-        )
+        run = run_session(session, subject.contract, samples, subject.task, lambda: None, reader=subject.reader)
     finally:
         session.close()
     nothing = np.zeros(len(run.outputs), np.int64)
@@ -133,11 +129,6 @@ def _invoke(session: Session, where: str) -> None:
             f"{variant.dtype} on {variant.runtime} fails on {where}: {str(exc).strip().splitlines()[0]}",
             remedy="look at the samples that calibrate: numbers far beyond the others break an integer model",
         ) from exc
-
-
-def _compared(session: Session, preprocessor: Preprocessor, raw: NDArray[Any], *, as_seen: bool) -> NDArray[np.float32]:
-    """What an autoencoder's output is compared with; before the model runs, which may use the buffer."""
-    return dequantize(session.input_buffer(), session.variant.input) if as_seen else preprocessor.real(raw)
 
 
 def _drop_last(outputs: list[NDArray[np.float32]], samples: int) -> None:

@@ -232,9 +232,16 @@ class Repository:
         timestamp = Metadata(Timestamp(number, expires=expires, snapshot_meta=MetaFile(snapshot_number)))
         timestamp.sign(self._timestamp_key)
         write_file(self.folder / "timestamp.json", to_bytes(timestamp))
-        for path in self.folder.glob("*.snapshot.json"):
-            if _version_of(path) <= snapshot_number - KEPT_SNAPSHOTS:
-                path.unlink()
+        self._prune()
+
+    def _prune(self) -> None:
+        """Keep the newest snapshots, for a device may be in the middle of one, and the targets from their oldest on."""
+        snapshots = sorted(self.folder.glob("*.snapshot.json"), key=_version_of)
+        *older, oldest = snapshots[: max(1, len(snapshots) + 1 - KEPT_SNAPSHOTS)]
+        named = parse(Snapshot, oldest.read_bytes()).signed.meta["targets.json"].version
+        older += [path for path in self.folder.glob("*.targets.json") if _version_of(path) < named]
+        for path in older:
+            path.unlink()
 
 
 def _additions(old: dict[str, SignedBundle], new: dict[str, SignedBundle]) -> dict[str, SignedBundle]:

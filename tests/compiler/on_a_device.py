@@ -14,6 +14,11 @@ from edge.statistics import count
 
 
 def counted_on_a_device(compiled: Compiled, indices: Iterable[int]) -> list[int]:
+    """Scores of samples of the report part, by the edges of the bundle."""
+    return count(scored_on_a_device(compiled, indices), open_bundle(compiled.bundle).manifest.score_edges).tolist()
+
+
+def scored_on_a_device(compiled: Compiled, indices: Iterable[int]) -> list[np.float32]:
     """Samples of the report part, prepared, run and scored as `edge_agent.loop` does."""
     bundle = open_bundle(compiled.bundle)
     session = open_session(bundle)
@@ -27,4 +32,4 @@ def counted_on_a_device(compiled: Compiled, indices: Iterable[int]) -> list[int]
         session.invoke()
         scores.append(np.float32(score(outputs_of(session), sample)))
     session.close()
-    return count(scores, bundle.manifest.score_edges).tolist()
+    return scores

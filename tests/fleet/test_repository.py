@@ -121,6 +121,23 @@ def test_refreshing_moves_snapshot_and_timestamp_on_and_their_expiry_with_them(r
     assert len(list(repository.folder.glob("*.snapshot.json"))) == 8
 
 
+def test_targets_stay_as_long_as_a_kept_snapshot_names_them(
+    fleet: Any, repository: Repository, publisher: Publisher
+) -> None:  # fmt: skip
+    publish(repository, publisher, *(bundle(version) for version in range(1, 13)))
+    paths = repository.folder.glob("*.snapshot.json")
+    named = {parse(Snapshot, path.read_bytes()).signed.meta["targets.json"].version for path in paths}
+    assert named == set(range(6, 14))
+    assert {path.name for path in repository.folder.glob("*.targets.json")} == {f"{at}.targets.json" for at in named}
+    for _ in range(7):
+        repository.refresh(NOW)  # the oldest snapshot names the newest targets but for one
+    (repository.folder / "14.targets.json").write_bytes(b"uploaded, not yet in force")
+    repository.refresh(NOW)
+    left = {path.name for path in repository.folder.glob("*.targets.json")}
+    assert left == {"13.targets.json", "14.targets.json"}
+    assert len(Repository(fleet.folder.metadata, fleet.folder.online).bundles()) == 12
+
+
 def test_a_crash_before_the_timestamp_leaves_the_old_targets_in_force(
     fleet: Any, repository: Repository, publisher: Publisher
 ) -> None:  # fmt: skip
