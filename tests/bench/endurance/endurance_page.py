@@ -171,7 +171,6 @@ def store(lines: list[Line]) -> str:
             "What grows in `ingest` and `web` is SQLite's page cache (16 MB a connection, `fleet/store.py`), which fills as the",
             "database grows, and ends. A process that did nothing but store rows of telemetry had",
             f"{shown} rows.",
-            "The broker's growth is that of young processes: each kill begins a new one.",
         ]
     )
 
