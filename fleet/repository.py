@@ -232,16 +232,13 @@ class Repository:
         timestamp = Metadata(Timestamp(number, expires=expires, snapshot_meta=MetaFile(snapshot_number)))
         timestamp.sign(self._timestamp_key)
         write_file(self.folder / "timestamp.json", to_bytes(timestamp))
-        self._prune()
+        self._prune("snapshot", snapshot_number)
+        self._prune("targets", targets_version)  # a snapshot is signed with each, so these are all that kept ones name
 
-    def _prune(self) -> None:
-        """Keep the newest snapshots, for a device may be in the middle of one, and the targets from their oldest on."""
-        snapshots = sorted(self.folder.glob("*.snapshot.json"), key=_version_of)
-        *older, oldest = snapshots[: max(1, len(snapshots) + 1 - KEPT_SNAPSHOTS)]
-        named = parse(Snapshot, oldest.read_bytes()).signed.meta["targets.json"].version
-        older += [path for path in self.folder.glob("*.targets.json") if _version_of(path) < named]
-        for path in older:
-            path.unlink()
+    def _prune(self, role: str, newest: int) -> None:
+        for path in self.folder.glob(f"*.{role}.json"):
+            if _version_of(path) <= newest - KEPT_SNAPSHOTS:
+                path.unlink()
 
 
 def _additions(old: dict[str, SignedBundle], new: dict[str, SignedBundle]) -> dict[str, SignedBundle]:

@@ -121,20 +121,27 @@ def test_refreshing_moves_snapshot_and_timestamp_on_and_their_expiry_with_them(r
     assert len(list(repository.folder.glob("*.snapshot.json"))) == 8
 
 
+def snapshots(repository: Repository) -> list[Path]:
+    return list(repository.folder.glob("*.snapshot.json"))
+
+
+def version_of(path: Path) -> int:
+    return int(path.name.split(".")[0])
+
+
 def test_targets_stay_as_long_as_a_kept_snapshot_names_them(
     fleet: Any, repository: Repository, publisher: Publisher
 ) -> None:  # fmt: skip
     publish(repository, publisher, *(bundle(version) for version in range(1, 13)))
-    paths = repository.folder.glob("*.snapshot.json")
-    named = {parse(Snapshot, path.read_bytes()).signed.meta["targets.json"].version for path in paths}
+    parsed = [parse(Snapshot, path.read_bytes()).signed for path in snapshots(repository)]
+    named = {snapshot.meta["targets.json"].version for snapshot in parsed}
     assert named == set(range(6, 14))
     assert {path.name for path in repository.folder.glob("*.targets.json")} == {f"{at}.targets.json" for at in named}
-    for _ in range(7):
-        repository.refresh(NOW)  # the oldest snapshot names the newest targets but for one
     (repository.folder / "14.targets.json").write_bytes(b"uploaded, not yet in force")
+    (repository.folder / f"{min(map(version_of, snapshots(repository)))}.snapshot.json").write_bytes(b"damaged")
     repository.refresh(NOW)
-    left = {path.name for path in repository.folder.glob("*.targets.json")}
-    assert left == {"13.targets.json", "14.targets.json"}
+    assert {version_of(path) for path in repository.folder.glob("*.targets.json")} == set(range(6, 15))
+    assert len(snapshots(repository)) == 8
     assert len(Repository(fleet.folder.metadata, fleet.folder.online).bundles()) == 12
 
 
