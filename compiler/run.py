@@ -87,7 +87,7 @@ def run_session(
         session.reset()
         for at, raw in enumerate(sequence, start=samples.judged - len(sequence)):
             preprocessor.into(raw, session.input_buffer())
-            seen = dequantize(session.input_buffer(), session.variant.input) if compares else NOTHING
+            seen = dequantize(session.input_buffer(), session.variant.input) if compares and at >= 0 else NOTHING
             _invoke(session, samples.where[index])
             if at >= 0:
                 said = outputs_of(session) if reader else (session.output(),)

@@ -28,7 +28,7 @@ def scored_on_a_device(compiled: Compiled, indices: Iterable[int]) -> list[np.fl
     scores = []
     for index in indices:
         preprocessor.into(compiled.report_part.raw(index), session.input_buffer())
-        sample = dequantize(session.input_buffer(), session.variant.input).copy()
+        sample = dequantize(session.input_buffer(), session.variant.input) if score.needs_sample else None
         session.invoke()
         scores.append(np.float32(score(outputs_of(session), sample)))
     session.close()
