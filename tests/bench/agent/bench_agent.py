@@ -2,8 +2,8 @@
 """`make bench-agent`, or bench_agent.py docs/benchmarks [PART ...]: the real agent, its peers and its limits.
 
 PARTs: overhead, jitter, deadman, swaps, ages; all by default. What a cell gave is kept in `.cache/bench-agent/cells`,
-so that a run which was stopped goes on; delete a cell's .json to measure it again. `--page` only writes the page from
-what is there, `--minutes N` (2) is how long each rate of the ages runs, `--repetitions N` (100) how often each fault
+so that a run which was stopped goes on; delete a cell's .json to measure it again. Parts without a cell stay as the
+page has them. `--page` only writes the page from what is there, `--minutes N` (2) is how long each rate of the ages runs, `--repetitions N` (100) how often each fault
 strikes. Half an hour on an idle machine; nobody else should use it meanwhile.
 """
 
@@ -21,7 +21,7 @@ import overhead
 import swaps
 from prepare import prepare
 from turns import load, machine
-from write_page import Results, write
+from write_page import Results, known, write
 
 FOLDER = ROOT / ".cache" / "bench-agent"
 PARTS = ("swaps", "jitter", "overhead", "deadman", "ages")
@@ -50,7 +50,7 @@ def main() -> None:
         jitter=jitter.collect(cells),
         deadman=deadman.collect(cells), swaps=swaps.collect(cells),
     )  # fmt: skip
-    write(results, wanted.docs)
+    write(results.over(known(wanted.docs)), wanted.docs)
 
 
 def arguments() -> argparse.Namespace:

@@ -32,6 +32,21 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     deadman: tuple[DeadMan, ...]
     swaps: Swaps | None
 
+    def over(self, known: "Results | None") -> "Results":
+        """These results, and of the parts that nobody measured what was known before."""
+        if known is None:
+            return self
+        names = ("ages", "jitter", "deadman", "swaps")
+        parts = {name: getattr(self, name) or getattr(known, name) for name in names}
+        overhead = self.overhead if self.overhead.cases else known.overhead
+        return msgspec.structs.replace(self, overhead=overhead, **parts)
+
+
+def known(folder: Path) -> Results | None:
+    """What the page in `folder` says. Raises msgspec.ValidationError if it is of another shape: then remove agent.json."""
+    path = folder / "agent.json"
+    return msgspec.json.decode(path.read_bytes(), type=Results) if path.exists() else None
+
 
 def write(results: Results, folder: Path) -> None:
     """Write both."""

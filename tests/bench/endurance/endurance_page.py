@@ -24,19 +24,33 @@ Figures of the machine are no more than that; what counts is that a column of fa
 
 
 def write_page() -> None:
-    """Write both files from what is there."""
-    found = {name: remembered(name) for name in ("kills", "full_disk", "soak", "store", "replays")}
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    soak = max(found["soak"], key=lambda line: line["minutes"], default=None)
-    replays = list({line["kind"]: line for line in found["replays"]}.values())
-    result = {
-        "machine": machine, "kills": counted(found["kills"]), "full_disk": found["full_disk"], "soak": soak,
-        "store": found["store"][-1:], "replays": replays,
-    }  # fmt: skip
-    (FOLDER / "endurance.json").write_text(json.dumps(result, indent=1) + "\n")
-    parts = [HEAD + f"\n{machine}.", kills(found["kills"]), full_disk(found["full_disk"])]
-    parts += [soaked(soak) if soak else "", store(found["store"]), replayed(replays)]
-    (FOLDER / "endurance.md").write_text("\n\n".join(part for part in parts if part) + "\n")
+    """Write both files: what was measured here, and of the rest what the page's .json had."""
+    path = FOLDER / "endurance.json"
+    result = json.loads(path.read_text()) if path.exists() else {}
+    result |= measured()
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    (FOLDER / "endurance.md").write_text(page(result))
+
+
+def measured() -> Line:
+    """What lies in `.cache/endurance`."""
+    lines = {name: remembered(name) for name in ("kills", "full_disk", "soak", "store", "replays")}
+    found = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "kills": counted(lines["kills"]) if lines["kills"] else None,
+        "full_disk": lines["full_disk"],
+        "soak": max(reversed(lines["soak"]), key=lambda line: line["minutes"], default=None),  # the newest of the longest
+        "store": lines["store"][-1:],
+        "replays": list({line["kind"]: line for line in lines["replays"]}.values()),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def page(result: Line) -> str:
+    """The page; a part that was never measured is not there."""
+    writers = {"kills": kills, "full_disk": full_disk, "soak": soaked, "store": store, "replays": replayed}
+    parts = [write(result[name]) for name, write in writers.items() if result.get(name)]
+    return "\n\n".join([f"{HEAD}\n{result['machine']}.", *parts]) + "\n"
 
 
 def counted(lines: list[Line]) -> Line:
@@ -63,13 +77,11 @@ def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def kills(lines: list[Line]) -> str:
+def kills(found: Line) -> str:
     """`kill -9`, by step and way."""
-    if not lines:
-        return ""
-    found = counted(lines)
-    states = [*STEPS, *sorted({one["hit"] for one in lines} - {*STEPS, "?"})]
     aimed, random = found["aimed_at_steps"], found["at_random"]
+    hit = {state for kind in (aimed, random) for states in kind.values() for state in states}
+    states = [*STEPS, *sorted(hit - {*STEPS})]
     rows = [
         (state, *(f"{aimed[way].get(state, 0)} + {random[way].get(state, 0)}" for way in WAYS),
          f"{sum(aimed[way].get(state, 0) for way in WAYS)} + {sum(random[way].get(state, 0) for way in WAYS)}")
@@ -103,8 +115,6 @@ def kills(lines: list[Line]) -> str:
 
 def full_disk(lines: list[Line]) -> str:
     """No room from a step on."""
-    if not lines:
-        return ""
     rows = []
     for state in ("before it", *STEPS, "COMMITTED"):
         mine = [one for one in lines if one["hit"] == state]
@@ -162,8 +172,6 @@ def soaked(found: Line) -> str:
 
 def store(lines: list[Line]) -> str:
     """Where the fleet's memory ends."""
-    if not lines:
-        return ""
     looks = lines[-1]["looks"]
     shown = ", ".join(f"{look['rss_mib']:.1f} MiB at {look['rows']:,}" for look in looks[:4] + looks[-1:])
     return "\n".join(
@@ -177,8 +185,6 @@ def store(lines: list[Line]) -> str:
 
 def replayed(lines: list[Line]) -> str:
     """Recordings that are decided again."""
-    if not lines:
-        return ""
     rows = [
         (one["kind"], one["seconds"], one["turns"], one["lost"], one["changes"], one["decisions_differ"],
          one["inputs_differ"], one["outputs_differ"])
