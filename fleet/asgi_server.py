@@ -1,12 +1,16 @@
 """uvicorn, one or several servers in a process, ended by SIGTERM or SIGINT without ending the process around them."""
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import uvicorn
+
+COLLECT_S = 5.0
+"""As long as uvicorn keeps an idle connection."""
 
 
 class Server(uvicorn.Server):
@@ -27,4 +31,20 @@ async def serve(servers: Sequence[Server], sockets: list[socket.socket] | None =
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+    collecting = asyncio.create_task(_collect_ended_connections())
     await asyncio.gather(*(server.serve(sockets) for server in servers))
+    collecting.cancel()
+
+
+async def _collect_ended_connections() -> None:
+    """Collect garbage in full, often.
+
+    A TLS connection that was cut is a cycle with a buffer of 256 KiB (`asyncio.sslproto`), and only a full collection
+    finds it. By itself that comes when there are a quarter as many new objects as old ones: beside all that an
+    application loads, after a thousand connections and hundreds of MiB. What is frozen is not looked at: 2 ms each.
+    """
+    gc.collect()
+    gc.freeze()
+    while True:
+        await asyncio.sleep(COLLECT_S)
+        gc.collect()

@@ -95,7 +95,7 @@ async def _live(tab: str, *draws: Callable[[ui.html], Awaitable[None]]) -> None:
             await draw(body)
 
     await draw_all()
-    ui.timer(REFRESH_S, draw_all)
+    _repeat(draw_all)
 
 
 async def _rollouts(reader: Reader, control: Control) -> None:
@@ -115,7 +115,7 @@ async def _rollouts(reader: Reader, control: Control) -> None:
             panels[state.id](state)
 
     await draw()
-    ui.timer(REFRESH_S, draw)
+    _repeat(draw)
 
 
 def _panel(control: Control, rollout: str) -> Callable[[RolloutState], None]:
@@ -161,8 +161,23 @@ def _shell(tab: str) -> ui.element:
             top.set_content(header(tab, clock(time.time())))
 
         tick()
-        ui.timer(REFRESH_S, tick)
+    _repeat(tick)
     return shell
+
+
+def _repeat(draw: Callable[[], object]) -> None:
+    """Draw once a second from the moment that the page of now is connected.
+
+    A timer made at once would wait for ever, and keep the page in memory, where nobody connects: a health check, curl.
+    Source: zauberzeug/nicegui, issue 5595.
+    """
+    timers: list[ui.timer] = []
+
+    def start() -> None:
+        if not timers:  # a browser that comes back has it
+            timers.append(ui.timer(REFRESH_S, draw))
+
+    ui.context.client.on_connect(start)
 
 
 def _unknown(name: str) -> str:

@@ -95,6 +95,23 @@ def test_each_page_shows_what_it_promises(
     assert [word for word in expected if word not in text] == []
 
 
+def test_a_page_goes_on_by_itself(browser: webdriver.Chrome, server: tuple[str, Any]) -> None:
+    text_of(browser, server[0] + "/events", "car-1")
+    words = "return document.body.innerText"
+    before = browser.execute_script(words)
+    WebDriverWait(browser, 60).until(lambda b: b.execute_script(words) != before)
+
+
+def test_a_page_that_no_browser_connects_to_is_let_go_of(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("abandoned_pages.py")
+    done = subprocess.run(
+        [sys.executable, str(script), f"sqlite:///{tmp_path / 'telemetry.db'}"],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    opened, held = map(int, done.stdout.split())
+    assert (opened > 0, held) == (True, 0)
+
+
 def test_a_devices_page_leads_to_its_pictures_and_they_can_be_seen(
     browser: webdriver.Chrome, server: tuple[str, Any]
 ) -> None:

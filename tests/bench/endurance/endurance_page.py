@@ -39,7 +39,9 @@ def measured() -> Line:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "kills": counted(lines["kills"]) if lines["kills"] else None,
         "full_disk": lines["full_disk"],
-        "soak": max(reversed(lines["soak"]), key=lambda line: line["minutes"], default=None),  # the newest of the longest
+        "soak": max(
+            reversed(lines["soak"]), key=lambda line: line["minutes"], default=None
+        ),  # the newest of the longest
         "store": lines["store"][-1:],
         "replays": list({line["kind"]: line for line in lines["replays"]}.values()),
     }
@@ -154,7 +156,8 @@ def soaked(found: Line) -> str:
             "## Soak",
             "",
             f"{found['minutes']:g} minutes; {happened.get('camera drops', 0)} times the camera hung up, {happened.get('broker kills', 0)} times the broker was killed,",
-            f"{happened.get('orders', 0)} updates were ordered, {found['committed'] - 1} of them committed ({found['rolled_back']} rolled back, {found['failed']} failed).",
+            f"{happened.get('pages opened', 0)} pages of the dashboard were opened; {happened.get('orders', 0)} updates were ordered, {found['committed'] - 1} of them committed ({found['rolled_back']} rolled back, {found['failed']} failed).",
+            f"The fleet had {found.get('rows_before', 0):,} rows of another device before, and its web had been used: its caches were full.",
             "",
             f"- Rows of telemetry that the device made: {rows['made']}; lost: {rows['lost']}; doubled: {rows['doubled']}; dropped by the device: {rows['dropped']};",
             f"  unreadable for the fleet: {rows['quarantined']}. Compared by (outbox, number) with the device's own count, and by content.",
@@ -176,9 +179,8 @@ def store(lines: list[Line]) -> str:
     shown = ", ".join(f"{look['rss_mib']:.1f} MiB at {look['rows']:,}" for look in looks[:4] + looks[-1:])
     return "\n".join(
         [
-            "What grows in `ingest` and `web` is SQLite's page cache (16 MB a connection, `fleet/store.py`), which fills as the",
-            "database grows, and ends. A process that did nothing but store rows of telemetry had",
-            f"{shown} rows.",
+            "SQLite's page cache (16 MB a connection, `fleet/store.py`) fills as the database grows, and ends: a process that did",
+            f"nothing but store rows of telemetry had {shown} rows.",
         ]
     )
 

@@ -1,8 +1,9 @@
 """The agent and its fleet for half an hour of trouble: `python soak.py [--minutes 30] [--updates 20]`.
 
-The camera (a stream over HTTP) hangs up every 40 s, the broker is killed every 4 minutes, and the model goes back and
-forth between two versions. Every 5 s the memory and the file descriptors of every process are read. At the end each row
-of telemetry that the device made must be in the fleet's database, once.
+The fleet has been in service before (`in_service.py`). The camera (a stream over HTTP) hangs up every 40 s, the broker
+is killed every 4 minutes, the model goes back and forth between two versions, and every 10 s somebody opens all pages
+of the dashboard. Every 5 s the memory and the file descriptors of every process are read. At the end each row of
+telemetry that the device made must be in the fleet's database, once.
 """
 
 import argparse
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from endurance_page import write_page
+from in_service import PAGES, ROWS, InService
 from rig import Device, Fleet, StuckError, group_members, make_bundle, remember, running_fleet, until
 
 from edge_agent.sources.stream_simulator import StreamSimulator
 from edge_agent.update.journal import RESTING
 
-SAMPLE_S, DROP_S, BROKER_S = 5.0, 40.0, 240.0
+SAMPLE_S, DROP_S, BROKER_S, PAGES_S = 5.0, 40.0, 240.0, 10.0
 SETTLE_S = 20.0
 """A process is not looked at before; nor are descriptors so soon after an update, a drop, or the broker's end."""
 TABLES = ("windows", "decisions", "events", "quarantine")
@@ -48,6 +50,7 @@ class Soak:
     fleet: Fleet
     device: Device
     camera: StreamSimulator
+    service: InService
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     first_seen_s: dict[int, float] = field(default_factory=dict)
     happened: Counter[str] = field(default_factory=Counter)
@@ -71,6 +74,11 @@ class Soak:
             if "mosquitto" in words:
                 os.kill(pid, signal.SIGKILL)
                 self.note("broker kills")
+
+    def open_pages(self) -> None:
+        """Of the dashboard."""
+        self.service.open_pages()
+        self.happened["pages opened"] += len(PAGES)
 
     def order(self) -> None:
         """To the other version, if the one before has ended."""
@@ -106,7 +114,7 @@ class Soak:
         """Let time go by."""
         began_s = time.monotonic()
         end_s = began_s + 60 * minutes
-        every = {self.look: SAMPLE_S, self.drop_camera: DROP_S, self.kill_broker: BROKER_S}
+        every = {self.look: SAMPLE_S, self.open_pages: PAGES_S, self.drop_camera: DROP_S, self.kill_broker: BROKER_S}
         every[self.order] = 60 * minutes / (updates + 1)
         due_s = {what: began_s + period_s for what, period_s in every.items()}
         while (now_s := time.monotonic()) < end_s:
@@ -211,7 +219,9 @@ def main() -> None:
         source = {"kind": "stream", "url": camera.url, "fps": 10}
         device = Device(fleet, "car-soak", model="colours", fleet_keys=keys, source=source)
         device.install_first()
-        soak = Soak(fleet, device, camera)
+        service = InService(fleet, tuple(f"colours/colours-{version}.edge" for version in (1, 2)))
+        service.begin()
+        soak = Soak(fleet, device, camera, service)
         soak.run(options.minutes, options.updates)
         device.await_rest()
         remember("soak", result(soak, options.minutes))
@@ -233,7 +243,8 @@ def result(soak: Soak, minutes: float) -> dict[str, Any]:
             ).fetchall()
         )
     return {
-        "minutes": minutes, "happened": dict(soak.happened), "restarts": restarts, "rows": rows(soak),
+        "minutes": minutes, "rows_before": ROWS,
+        "happened": dict(soak.happened), "restarts": restarts, "rows": rows(soak),
         "committed": ended.get("COMMITTED", 0), "rolled_back": ended.get("ROLLED_BACK", 0),
         "failed": ended.get("FAILED", 0),
         "processes": {name: growth(found) for name, found in sorted(soak.samples.items())},

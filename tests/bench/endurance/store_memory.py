@@ -10,16 +10,13 @@ from pathlib import Path
 
 import msgspec
 from endurance_page import write_page
+from in_service import WINDOW
 from rig import remember
 
-from edge.messages import Batch, Row, WindowRow
+from edge.messages import Batch, Row
 from fleet.store import open_store
 
 BATCHES, BATCH_ROWS, LOOKS = 1200, 100, 12
-WINDOW = WindowRow(
-    model="m", version=1, span_ms=1000.0, decisions=10, unsure=10, labels={"red": 10}, scores=(0,) * 20,
-    latency_us=(0,) * 40, age_ms=(0,) * 30, actions={"stop": 10},
-)  # fmt: skip
 
 
 def rss_mib() -> float:
