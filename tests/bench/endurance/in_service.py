@@ -1,4 +1,4 @@
-"""Brings a fleet where it is after weeks: caches are full, and every way of the web was used; then people look at it.
+"""Brings a fleet where it is after weeks: caches are full, and every way of the web was used.
 
 What is met for the first time costs memory once: SQLite's page cache (16 MB a connection, `fleet/store.py`), modules,
 a thread's own heap. A soak of half an hour would take that for a leak, and hide one behind it.
@@ -33,7 +33,7 @@ WINDOW = WindowRow(
 
 
 class InService:
-    """A device that has sent much, and a person at the dashboard."""
+    """A device that has sent much, devices that fetch, and a health check that opens the dashboard."""
 
     def __init__(self, fleet: Fleet, artifacts: tuple[str, ...]) -> None:
         """`artifacts`: paths below the web's artifacts/, to fetch as devices do."""
