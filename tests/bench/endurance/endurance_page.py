@@ -110,7 +110,7 @@ def kills(found: Line) -> str:
             f"- Updates over HTTP and MQTT, with one kill each: {found['fetches']}; of them fetched more than a block (2 MiB)",
             f"  twice: {found['fetches_of_more_than_a_block_twice']}. The most that came besides the bundle: {found['most_fetched_twice']:,} bytes, with metadata, acknowledgements and TLS.",
             f"- Times that the fleet did not come to say COMMITTED within a minute: {found['fleet_was_not_told']}.",
-            f"- Kill to decisions: {found['back_s_median']} s (median; the machine was busy with other things).",
+            f"- Kill to decisions: {found['back_s_median']} s (median).",
         ]
     )
 
