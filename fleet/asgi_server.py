@@ -31,19 +31,21 @@ async def serve(servers: Sequence[Server], sockets: list[socket.socket] | None =
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    collecting = asyncio.create_task(_collect_ended_connections())
-    await asyncio.gather(*(server.serve(sockets) for server in servers))
-    collecting.cancel()
+    serving = asyncio.gather(*(server.serve(sockets) for server in servers))
+    if any(server.config.is_ssl for server in servers):
+        collecting = asyncio.create_task(_collect_cut_connections())
+        serving.add_done_callback(lambda _: collecting.cancel())
+    await serving
 
 
-async def _collect_ended_connections() -> None:
+async def _collect_cut_connections() -> None:
     """Collect garbage in full, often.
 
     A TLS connection that was cut is a cycle with a buffer of 256 KiB (`asyncio.sslproto`), and only a full collection
     finds it. By itself that comes when there are a quarter as many new objects as old ones: beside all that an
-    application loads, after a thousand connections and hundreds of MiB. What is frozen is not looked at: 2 ms each.
+    application loads, after a thousand connections and hundreds of MiB. What is frozen is not looked at: one takes
+    0.6 ms when little has happened and 13 after 300 connections were cut, instead of 77 (x86-64).
     """
-    gc.collect()
     gc.freeze()
     while True:
         await asyncio.sleep(COLLECT_S)

@@ -166,9 +166,9 @@ def _shell(tab: str) -> ui.element:
 
 
 def _repeat(draw: Callable[[], object]) -> None:
-    """Draw once a second from the moment that the page of now is connected.
+    """Draw once a second, beginning when a browser connects to the page that is being made.
 
-    A timer made at once would wait for ever, and keep the page in memory, where nobody connects: a health check, curl.
+    A timer made before waits for that for ever, and keeps the page: of a health check, or curl.
     Source: zauberzeug/nicegui, issue 5595.
     """
     timers: list[ui.timer] = []

@@ -27,6 +27,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """This run's own processes count, too."""
     versions: dict[str, str]
 
+    def is_like(self, other: "Machine") -> bool:
+        """Whether figures of both may stand on one page: the same but for what else ran."""
+        return msgspec.structs.replace(other, load_before=self.load_before, load_after=self.load_after) == self
+
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of time, ours and the alternative's: medians over the rounds, and of the rounds' ratios."""

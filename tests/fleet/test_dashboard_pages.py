@@ -95,9 +95,10 @@ def test_each_page_shows_what_it_promises(
     assert [word for word in expected if word not in text] == []
 
 
-def test_a_page_goes_on_by_itself(browser: webdriver.Chrome, server: tuple[str, Any]) -> None:
-    text_of(browser, server[0] + "/events", "car-1")
-    words = "return document.body.innerText"
+@pytest.mark.parametrize("part", [".ew-clock", ".ew-grid"])
+def test_a_page_goes_on_by_itself(browser: webdriver.Chrome, server: tuple[str, Any], part: str) -> None:
+    text_of(browser, server[0] + "/", "car-1")
+    words = f"return document.querySelector('{part}').innerText"
     before = browser.execute_script(words)
     WebDriverWait(browser, 60).until(lambda b: b.execute_script(words) != before)
 

@@ -3,9 +3,9 @@
 
 PARTs: overhead, jitter, deadman, swaps, ages; all by default. What a cell gave is kept in `.cache/bench-agent/cells`,
 so that a run which was stopped goes on; delete a cell's .json to measure it again. Parts without a cell stay as the
-page has them. `--page` only writes the page from what is there, `--minutes N` (2) is how long each rate of the ages
-runs, `--repetitions N` (100) how often each fault strikes. Half an hour on an idle machine; nobody else should use it
-meanwhile.
+page has them, where it is of such a machine. `--page` only writes the page from what is there, `--minutes N` (2) is
+how long each rate of the ages runs, `--repetitions N` (100) how often each fault strikes. Half an hour on an idle
+machine; nobody else should use it meanwhile.
 """
 
 import argparse

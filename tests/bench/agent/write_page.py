@@ -33,8 +33,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     swaps: Swaps | None
 
     def over(self, known: "Results | None") -> "Results":
-        """These results, and of the parts that nobody measured what was known before."""
-        if known is None:
+        """These results, and of the parts that nobody measured what was known before, if it is of such a machine."""
+        if known is None or not self.machine.is_like(known.machine):
             return self
         names = ("ages", "jitter", "deadman", "swaps")
         parts = {name: getattr(self, name) or getattr(known, name) for name in names}

@@ -24,10 +24,10 @@ Figures of the machine are no more than that; what counts is that a column of fa
 
 
 def write_page() -> None:
-    """Write both files: what was measured here, and of the rest what the page's .json had."""
+    """Write both files: what was measured, and of the rest what the page's .json had, if it is of such a machine."""
     path = FOLDER / "endurance.json"
-    result = json.loads(path.read_text()) if path.exists() else {}
-    result |= measured()
+    known, found = json.loads(path.read_text()) if path.exists() else {}, measured()
+    result = known | found if known.get("machine") == found["machine"] else found
     path.write_text(json.dumps(result, indent=1) + "\n")
     (FOLDER / "endurance.md").write_text(page(result))
 
@@ -39,9 +39,8 @@ def measured() -> Line:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "kills": counted(lines["kills"]) if lines["kills"] else None,
         "full_disk": lines["full_disk"],
-        "soak": max(
-            reversed(lines["soak"]), key=lambda line: line["minutes"], default=None
-        ),  # the newest of the longest
+        # the newest of the longest
+        "soak": max(reversed(lines["soak"]), key=lambda line: line["minutes"], default=None),
         "store": lines["store"][-1:],
         "replays": list({line["kind"]: line for line in lines["replays"]}.values()),
     }
@@ -157,7 +156,7 @@ def soaked(found: Line) -> str:
             "",
             f"{found['minutes']:g} minutes; {happened.get('camera drops', 0)} times the camera hung up, {happened.get('broker kills', 0)} times the broker was killed,",
             f"{happened.get('pages opened', 0)} pages of the dashboard were opened; {happened.get('orders', 0)} updates were ordered, {found['committed'] - 1} of them committed ({found['rolled_back']} rolled back, {found['failed']} failed).",
-            f"The fleet had {found.get('rows_before', 0):,} rows of another device before, and its web had been used: its caches were full.",
+            f"The fleet had {found['rows_before']:,} rows of another device before, and its web had been used: its caches were full.",
             "",
             f"- Rows of telemetry that the device made: {rows['made']}; lost: {rows['lost']}; doubled: {rows['doubled']}; dropped by the device: {rows['dropped']};",
             f"  unreadable for the fleet: {rows['quarantined']}. Compared by (outbox, number) with the device's own count, and by content.",
