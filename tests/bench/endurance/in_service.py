@@ -4,12 +4,15 @@ What is met for the first time costs memory once: SQLite's page cache (16 MB a c
 a thread's own heap. A soak of half an hour would take that for a leak, and hide one behind it.
 """
 
+import contextlib
+import sqlite3
 import ssl
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -18,6 +21,7 @@ from rig import Fleet, StuckError
 from edge.enrolment import Enrolment, read_enrolment
 from edge.messages import Batch, Row, WindowRow, encode
 from edge.mqtt import MqttClient
+from edge.statistics import AGE_EDGES_MS, LATENCY_EDGES_US, SCORE_EDGES, count
 from edge.topics import down, up
 
 ROWS, BATCH_ROWS = 60_000, 100
@@ -27,8 +31,10 @@ PAGES = ("/", "/device/car-busy", "/device/car-busy?span=day", "/events", "/roll
 ACK_S = 60.0
 OUTBOX = "busy"
 WINDOW = WindowRow(
-    model="busy", version=1, span_ms=1000.0, decisions=10, unsure=10, labels={"red": 10}, scores=(0,) * 20,
-    latency_us=(0,) * 40, age_ms=(0,) * 30, actions={"stop": 10},
+    model="busy", version=1, span_ms=1000.0, decisions=10, unsure=0, labels={"red": 10}, actions={"stop": 10},
+    scores=tuple(count([0.97] * 10, SCORE_EDGES).tolist()),
+    latency_us=tuple(count([400.0] * 10, LATENCY_EDGES_US).tolist()),
+    age_ms=tuple(count([9.0] * 10, AGE_EDGES_MS).tolist()),
 )  # fmt: skip
 
 
@@ -41,11 +47,13 @@ class InService:
         fleet.edge("fleet", "enrol", "car-busy", "-o", str(path), "--dir", str(fleet.dir))
         self._enrolment = read_enrolment(path)
         self._paths = ("metadata/timestamp.json", *(f"artifacts/{one}" for one in artifacts))
+        self._database = fleet.dir / "telemetry.db"
         self._page_url = msgspec.json.decode((fleet.dir / "service.json").read_bytes())["page_url"]
 
     def begin(self) -> None:
-        """Fill what fills."""
+        """Fill what fills. Raises StuckError if the fleet did not keep all rows as windows."""
         send(self._enrolment, ROWS)
+        must_have_windows(self._database, self._enrolment.device, ROWS)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             for work in [pool.submit(self._fetch) for _ in range(ROUNDS * AT_ONCE)]:
                 work.result()
@@ -63,6 +71,14 @@ class InService:
         with httpx.Client(verify=trust, auth=(known.username, known.password), timeout=30) as client:
             for path in self._paths:
                 client.get(f"{known.http_url}/{path}").raise_for_status()
+
+
+def must_have_windows(database: Path, device: str, rows: int) -> None:
+    """Raise StuckError if not all rows of a device were kept: the fleet sets aside what it cannot read."""
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        (kept,) = db.execute("SELECT count(*) FROM windows WHERE device = ?", (device,)).fetchone()
+    if kept != rows:
+        raise StuckError(f"of {rows} windows of {device} the fleet has {kept}")
 
 
 def send(enrolment: Enrolment, rows: int) -> None:

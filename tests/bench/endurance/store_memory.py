@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 from endurance_page import write_page
-from in_service import WINDOW
+from in_service import WINDOW, must_have_windows
 from rig import remember
 
 from edge.messages import Batch, Row
@@ -40,6 +40,7 @@ def main() -> None:
             if (number + 1) % (BATCHES // LOOKS) == 0:
                 found.append({"rows": seqs[-1], "rss_mib": round(rss_mib(), 2)})
         store.close()
+        must_have_windows(Path(top) / "telemetry.db", "car", BATCHES * BATCH_ROWS)
     remember("store", {"looks": found})
     write_page()
 
